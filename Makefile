@@ -1,0 +1,31 @@
+# Every target does its own set-up. Only make, Python >= 3.10 and a POSIX shell are needed.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: demo test test-long lint bench clean
+
+$(STAMP): pyproject.toml constraints.txt tools/setup
+	@PYTHON="$(PYTHON)" sh tools/setup
+	@touch $@
+
+demo: $(STAMP)  ## Run binder/quickstart.ipynb headless, in a scratch home.
+	@$(BIN)/python binder/demo.py
+
+test: $(STAMP) lint  ## Lint, types, floors and the whole suite.
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not long"
+
+test-long: $(STAMP)  ## The batteries that take minutes.
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m long
+
+lint: $(STAMP)  ## ruff, mypy, import floors.
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+bench: $(STAMP)  ## Print the budget of speed; PEER_VENV=... runs SkyPilot beside.
+	@$(BIN)/python benchmarks/run.py $(if $(PEER_VENV),--peer-venv "$(PEER_VENV)") $(BENCH_ARGS)
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache

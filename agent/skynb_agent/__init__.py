@@ -1,0 +1,1 @@
+"""What runs on every node: queue, logs, processes, lease."""

@@ -1,0 +1,1 @@
+"""Providers, transports and the life of a cluster."""

@@ -1,0 +1,1 @@
+"""Pure deciders: (record, observation, now) -> Decision. No I/O, no clock, no randomness."""

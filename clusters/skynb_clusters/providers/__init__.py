@@ -1,0 +1,1 @@
+"""One module per kind of infra; each fulfils the Provider contract."""

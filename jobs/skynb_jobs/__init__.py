@@ -1,0 +1,1 @@
+"""Managed jobs: work that finishes, whatever happens to the machines."""

@@ -1,0 +1,1 @@
+"""IPython magics and rich displays over skynb."""

@@ -1,0 +1,43 @@
+"""Rent, use and give back machines on any cloud without leaving the notebook.
+
+The names below resolve on first use, so that `import skynb` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from skynb._version import __version__
+
+if TYPE_CHECKING:
+    from skynb.errors import SkynbError as SkynbError
+
+_HOMES = {
+    "SkynbError": "skynb.errors",
+}
+
+__all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604 - the keys are strings
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'skynb' has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """`%load_ext skynb`: IPython calls this once; the magics live a floor above and are found by name."""
+    import_module("skynb_magics").load_ipython_extension(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """`%unload_ext skynb`."""
+    import_module("skynb_magics").unload_ipython_extension(shell)

@@ -1,0 +1,1 @@
+"""The control core: ledger, reconciler, events, leases, spend."""

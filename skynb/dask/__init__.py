@@ -1,0 +1,1 @@
+"""Dask clusters on skynb nodes."""

@@ -1,0 +1,1 @@
+"""Which offer to take, and what else it could have been."""

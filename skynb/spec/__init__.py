@@ -1,0 +1,1 @@
+"""The task spec: what a person asks for."""
