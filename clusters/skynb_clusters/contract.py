@@ -15,12 +15,16 @@ MachineState = Literal["pending", "running", "stopping", "stopped", "terminating
 
 
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
-    """What this infra can do; the core asks here and never by name of cloud."""
+    """What this infra can do; the core asks here and never by name of cloud.
+
+    consistency_s: seconds until a create or a terminate certainly shows in `list`.
+    """
 
     stop: bool
     spot: bool
     ports: bool
     guest_shutdown_stops_billing: bool
+    consistency_s: float
 
 
 class NodeRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,20 +66,24 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     mend: str = ""
 
 
-class Process(Protocol):
-    """A program started on a node. `stdin` and `stdout` are binary and unbuffered."""
+class Channel(Protocol):
+    """Bytes to and from a node; `stdin` and `stdout` are binary and unbuffered."""
 
     stdin: IO[bytes]
     stdout: IO[bytes]
+
+    def close(self) -> None:
+        """End the channel, and the program behind it. Safe to call twice, from any thread."""
+
+
+class Process(Channel, Protocol):
+    """A program started on a node."""
 
     def wait(self, timeout: float | None = None) -> int:
         """The exit status; raises TimeoutError after `timeout` seconds."""
 
     def stderr_tail(self) -> str:
         """The last 4 KiB written to standard error so far."""
-
-    def close(self) -> None:
-        """End the channel, and the program with it. Safe to call twice."""
 
 
 class Transport(Protocol):
@@ -87,8 +95,17 @@ class Transport(Protocol):
     root: str
     """The folder on the node, private to skynb, where the agent lives."""
 
+    home: str
+    """The folder on the node where jobs start."""
+
+    env: Mapping[str, str]
+    """Variables that every program on this node must see."""
+
     def exec(self, argv: Sequence[str]) -> Process:
         """Start a program on the node; an unreachable node raises ProviderError(retryable="unknown")."""
+
+    def connect(self, target: str) -> Channel:
+        """A socket on the node, `unix:PATH` (relative to `root`) or `tcp:HOST:PORT`; raises ProviderError."""
 
 
 class Provider(Protocol):

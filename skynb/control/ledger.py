@@ -1,0 +1,376 @@
+"""The ledger: durable records, the history of every decision, and the money.
+
+All access goes through short transactions; no network call ever happens inside one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Engine, Row, and_, create_engine, event, func, insert, or_, select, update
+
+from skynb.control import schema
+from skynb.control.clock import Clock
+from skynb.control.migrate import migrate
+from skynb.control.records import Decision, Event, Move, Outcome, Record, SpendEntry
+from skynb.errors import ConflictError
+
+_RECORD_COLUMNS = [schema.records.c[name] for name in Record.__struct_fields__]
+
+
+class StaleWriteError(Exception):
+    """The record changed, or another server claimed it, since it was read: decide again."""
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """One server's hold on records: `owner` survives a restart of that server, `token` does not."""
+
+    owner: str
+    token: str
+    ttl: float = 30.0
+
+
+class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An event as kept. `scope` is the top record (the cluster) it belongs to."""
+
+    seq: int
+    at: float
+    record: str | None
+    scope: str | None
+    name: str
+    data: dict[str, Any]
+
+
+class Money(msgspec.Struct, frozen=True, kw_only=True):
+    """Micro-dollars of one record or scope: settled for good, and reserved but not yet used."""
+
+    settled: int = 0
+    reserved: int = 0
+
+
+class Ledger:
+    """Opens and migrates the database at `url` (SQLAlchemy form; SQLite in WAL mode or PostgreSQL)."""
+
+    def __init__(self, url: str, clock: Clock | None = None) -> None:
+        self.clock = clock or Clock()
+        self.engine = _engine(url)
+        migrate(self.engine)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Read and write; everything commits together or not at all."""
+        with self.engine.begin() as connection:
+            yield Transaction(connection, self.clock)
+
+    @contextmanager
+    def read(self) -> Iterator[Transaction]:
+        """A consistent look."""
+        with self.engine.connect().execution_options(skynb_read_only=True) as connection, connection.begin():
+            yield Transaction(connection, self.clock)
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+class Transaction:
+    """What may be done to the ledger within one transaction."""
+
+    def __init__(self, connection: Connection, clock: Clock) -> None:
+        self._db = connection
+        self._clock = clock
+
+    # Records
+
+    def insert(self, record: Record) -> Record:
+        """Write a new record, due at once; a second live one of the same name is a ConflictError."""
+        now = self._clock.now()
+        record = msgspec.structs.replace(record, created_at=now, updated_at=now, wake_at=now)
+        if self.find(record.kind, record.name, parent=record.parent):
+            raise ConflictError(f"{record.kind} {record.name!r} already exists")
+        self._db.execute(insert(schema.records).values(_row(record)))
+        return record
+
+    def get(self, record_id: str) -> Record | None:
+        row = self._db.execute(select(*_RECORD_COLUMNS).where(schema.records.c.id == record_id)).first()
+        return _record(row) if row else None
+
+    def find(self, kind: str, name: str, *, parent: str | None = None) -> Record | None:
+        """The record of that name: a child in whatever state, a top record only while not final."""
+        table = schema.records.c
+        here = table.parent == parent if parent else and_(table.parent.is_(None), table.final.is_(False))
+        row = self._db.execute(
+            select(*_RECORD_COLUMNS).where(table.kind == kind, table.name == name, here)
+        ).first()
+        return _record(row) if row else None
+
+    def find_all(
+        self,
+        kind: str,
+        *,
+        parent: str | None = None,
+        names: Sequence[str] | None = None,
+        live: bool = True,
+        limit: int | None = None,
+    ) -> list[Record]:
+        """Records of a kind, oldest first. live=False shows the ended ones too, newest kept by `limit`."""
+        table = schema.records.c
+        query = select(*_RECORD_COLUMNS).where(table.kind == kind)
+        if parent is not None:
+            query = query.where(table.parent == parent)
+        if names is not None:
+            query = query.where(table.name.in_(list(names)))
+        if live:
+            query = query.where(table.final.is_(False))
+        query = query.order_by(table.created_at.desc(), table.id).limit(limit)
+        return [_record(row) for row in reversed(self._db.execute(query).all())]
+
+    def children(self, parent: str) -> list[Record]:
+        """Every record below this one, final or not, by kind and age."""
+        table = schema.records.c
+        query = select(*_RECORD_COLUMNS).where(table.parent == parent).order_by(table.created_at, table.id)
+        return [_record(row) for row in self._db.execute(query)]
+
+    def count(self, kind: str, *, parent: str) -> int:
+        table = schema.records.c
+        query = select(func.count()).where(table.kind == kind, table.parent == parent)
+        return int(self._db.execute(query).scalar_one())
+
+    def move(self, move: Move) -> bool:
+        """Move a target and make the record due. False where it is final already: final is final."""
+        now = self._clock.now()
+        table = schema.records
+        done = self._db.execute(
+            update(table)
+            .where(table.c.id == move.record, table.c.final.is_(False))
+            .values(
+                target=move.target,
+                version=table.c.version + 1,
+                wake_at=now,
+                updated_at=now,
+                **({"reason": move.reason} if move.reason else {}),
+            )
+        )
+        return done.rowcount == 1
+
+    def amend(self, record: Record, *, spec: msgspec.Struct) -> None:
+        """Replace the spec at a user's request and make the record due; guarded by its version."""
+        now = self._clock.now()
+        self._update(
+            record,
+            None,
+            {"spec": msgspec.json.encode(spec), "wake_at": now, "updated_at": now},
+        )
+
+    # The reconciler's writes
+
+    def claim(self, record_id: str, claim: Claim) -> bool:
+        """Hold a record for `claim.ttl` seconds. False while another living server holds it."""
+        now = self._clock.now()
+        table = schema.records
+        free = or_(
+            table.c.claim_owner.is_(None),
+            table.c.claim_owner == claim.owner,
+            table.c.claim_until < now,
+        )
+        done = self._db.execute(
+            update(table)
+            .where(table.c.id == record_id, free)
+            .values(claim_owner=claim.owner, claim_token=claim.token, claim_until=now + claim.ttl)
+        )
+        return done.rowcount == 1
+
+    def live(self) -> list[str]:
+        """Ids of everything not final, parents before children."""
+        table = schema.records.c
+        return [
+            row.id
+            for row in self._db.execute(
+                select(table.id).where(table.final.is_(False)).order_by(table.created_at)
+            )
+        ]
+
+    def due(self, now: float, claim: Claim, limit: int = 200) -> list[str]:
+        """Ids of records whose time has come and that no other server holds."""
+        table = schema.records
+        query = (
+            select(table.c.id)
+            .where(
+                table.c.final.is_(False),
+                table.c.wake_at <= now,
+                or_(
+                    table.c.claim_owner.is_(None),
+                    table.c.claim_owner == claim.owner,
+                    table.c.claim_until < now,
+                ),
+            )
+            .order_by(table.c.wake_at)
+            .limit(limit)
+        )
+        if self._db.dialect.name == "postgresql":
+            query = query.with_for_update(skip_locked=True)
+        return [row.id for row in self._db.execute(query)]
+
+    def commit(self, record: Record, decision: Decision, claim: Claim) -> Record:
+        """Write a decision whole: status, moves, money, events. StaleWriteError if anyone was faster."""
+        now = self._clock.now()
+        changes: dict[str, Any] = {
+            name: getattr(decision, name)
+            for name in ("status", "target", "generation", "final", "reason")
+            if getattr(decision, name) is not None
+        }
+        if decision.state is not None:
+            changes["state"] = msgspec.json.encode(decision.state)
+        if decision.seen:
+            changes["observed_at"] = now
+        wake_at = None if decision.wake_in is None else now + decision.wake_in
+        changes |= {"wake_at": wake_at, "updated_at": now, "outcome": None}
+        self._update(record, claim, changes)
+        scope = record.parent or record.id
+        for happened in decision.events:
+            self.append(happened, record=record.id, scope=scope)
+        for entry in decision.spend:
+            self._spend(entry, record=record.id, scope=scope)
+        for move in decision.moves:
+            self.move(move)
+        written = self.get(record.id)
+        assert written is not None  # noqa: S101 - updated one statement ago, in this transaction
+        return written
+
+    def note(self, record: Record, outcome: Outcome, claim: Claim) -> None:
+        """Keep what an effect came to. Not guarded by version: a moved target must not lose it."""
+        table = schema.records
+        self._db.execute(
+            update(table)
+            .where(table.c.id == record.id, table.c.claim_token == claim.token, table.c.final.is_(False))
+            .values(outcome=msgspec.json.encode(outcome), wake_at=self._clock.now())
+        )
+
+    def _update(self, record: Record, claim: Claim | None, changes: Mapping[str, Any]) -> None:
+        table = schema.records
+        query = update(table).where(table.c.id == record.id, table.c.version == record.version)
+        if claim is not None:
+            query = query.where(table.c.claim_token == claim.token)
+        done = self._db.execute(query.values(version=record.version + 1, **changes))
+        if done.rowcount != 1:
+            raise StaleWriteError(record.id)
+
+    # History
+
+    def append(self, entry: Event, *, record: str | None = None, scope: str | None = None) -> None:
+        self._db.execute(
+            insert(schema.events).values(
+                at=self._clock.now(),
+                record=record,
+                scope=scope,
+                name=entry.name,
+                data=msgspec.json.encode(entry.data),
+            )
+        )
+
+    def events(
+        self, *, after: int = 0, scope: str | None = None, record: str | None = None, limit: int = 1000
+    ) -> list[StoredEvent]:
+        """Events with seq > after, in order."""
+        table = schema.events.c
+        query = select(schema.events).where(table.seq > after).order_by(table.seq).limit(limit)
+        if scope is not None:
+            query = query.where(table.scope == scope)
+        if record is not None:
+            query = query.where(table.record == record)
+        return [
+            StoredEvent(
+                seq=row.seq,
+                at=row.at,
+                record=row.record,
+                scope=row.scope,
+                name=row.name,
+                data=msgspec.json.decode(row.data),
+            )
+            for row in self._db.execute(query)
+        ]
+
+    # Money
+
+    def _spend(self, entry: SpendEntry, *, record: str, scope: str) -> None:
+        self._db.execute(
+            insert(schema.spend).values(
+                at=self._clock.now(),
+                record=record,
+                scope=scope,
+                entry=entry.entry,
+                micro_usd=entry.micro_usd,
+                begin_at=entry.begin,
+                end_at=entry.end,
+                price=msgspec.json.encode(entry.price) if entry.price is not None else None,
+            )
+        )
+
+    def money(self, *, scope: str | None = None, record: str | None = None) -> Money:
+        """Settled and reserved so far. A settlement or a release uses up what was reserved before it."""
+        table = schema.spend.c
+        query = select(table.entry, func.sum(table.micro_usd)).group_by(table.entry)
+        if scope is not None:
+            query = query.where(table.scope == scope)
+        if record is not None:
+            query = query.where(table.record == record)
+        sums = {str(entry): int(total) for entry, total in self._db.execute(query)}
+        settled = sums.get("settle", 0)
+        return Money(settled=settled, reserved=sums.get("reserve", 0) - settled - sums.get("release", 0))
+
+    # Requests
+
+    def answered(self, key: str, owner: str, verb: str, digest: str) -> bytes | None:
+        """The answer given before under this idempotency key; another request under it is a ConflictError."""
+        table = schema.requests.c
+        row = self._db.execute(select(schema.requests).where(table.key == key, table.owner == owner)).first()
+        if row is None:
+            return None
+        if (row.verb, row.digest) != (verb, digest):
+            raise ConflictError(
+                "this idempotency key was used for another request", mend="Send a fresh key with each request"
+            )
+        return bytes(row.answer)
+
+    def remember(self, key: str, owner: str, verb: str, digest: str, answer: bytes) -> None:
+        self._db.execute(
+            insert(schema.requests).values(
+                key=key, owner=owner, verb=verb, digest=digest, answer=answer, at=self._clock.now()
+            )
+        )
+
+
+def _row(record: Record) -> dict[str, Any]:
+    row = {name: getattr(record, name) for name in Record.__struct_fields__}
+    row["outcome"] = msgspec.json.encode(record.outcome) if record.outcome else None
+    return row
+
+
+def _record(row: Row[Any]) -> Record:
+    values = dict(zip(Record.__struct_fields__, row, strict=True))
+    values["spec"], values["state"] = bytes(values["spec"]), bytes(values["state"])
+    if values["outcome"] is not None:
+        values["outcome"] = msgspec.json.decode(values["outcome"], type=Outcome)
+    return Record(**values)
+
+
+def _engine(url: str) -> Engine:
+    engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # sqlite3 must not begin transactions by itself; see _begin_sqlite
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # Taking the write lock at once spares two writers the deadlock of both upgrading a read lock.
+    reading = connection.get_execution_options().get("skynb_read_only")
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")

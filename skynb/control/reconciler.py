@@ -1,0 +1,202 @@
+"""The reconciler: observe, decide, commit, act, until every record is where it should be.
+
+One asyncio process. It knows no kind of record; kinds are given to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol, TypeVar
+
+from skynb.control.ledger import Claim, Ledger, StaleWriteError
+from skynb.control.records import Decision, Effect, Event, Outcome, Record
+from skynb.control.workqueue import WorkQueue
+from skynb.errors import SkynbError
+
+log = logging.getLogger("skynb.control")
+
+T = TypeVar("T")
+
+SCAN_SECONDS = 5.0
+BACKOFF_SECONDS = (0.2, 1.0, 5.0, 15.0, 60.0)
+
+
+class Kind(Protocol):
+    """One kind of record: how to look at it, what to decide, how to do a deed.
+
+    The reconciler calls `observe` and `act` outside any transaction; both may fail, and a failed `observe`
+    means nothing is known. `decide` is pure.
+    """
+
+    name: str
+
+    async def observe(self, record: Record) -> Any:
+        """Look at the world for this record; what cannot be seen is reported as unknown, not as absent."""
+
+    def decide(self, record: Record, observation: Any, now: float) -> Decision:
+        """What follows from the record and the observation. Pure."""
+
+    async def act(self, record: Record, effect: Effect) -> dict[str, Any] | None:
+        """Do one deed that was committed before. It may have been done already. Raises SkynbError."""
+
+
+class Reconciler:
+    """Drives records of the given kinds in `ledger` to their targets while `run()` runs."""
+
+    def __init__(self, ledger: Ledger, kinds: Sequence[Kind], claim: Claim, *, workers: int = 16) -> None:
+        self.ledger = ledger
+        self.queue = WorkQueue(ledger.clock.monotonic)
+        self._kinds = {kind.name: kind for kind in kinds}
+        self._claim = claim
+        self._workers = workers
+        self._claimed: dict[str, float] = {}
+        self._failures: dict[str, int] = {}
+        self._database = ThreadPoolExecutor(4, thread_name_prefix="skynb-ledger")
+        self._cloud = ThreadPoolExecutor(16, thread_name_prefix="skynb-cloud")
+        self._changed = asyncio.Event()
+
+    async def run(self) -> None:
+        """Work until cancelled. Nothing is lost by cancelling, or killing, it at any point."""
+        tasks = [asyncio.create_task(self._work()) for _ in range(self._workers)]
+        tasks.append(asyncio.create_task(self._scan()))
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._database.shutdown(wait=True)
+            self._cloud.shutdown(wait=False, cancel_futures=True)
+
+    async def in_ledger(self, call: Callable[..., T], *args: Any) -> T:
+        """Run a short ledger call off the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._database, call, *args)
+
+    async def in_cloud(self, call: Callable[..., T], *args: Any) -> T:
+        """Run a provider's blocking call off the event loop, at most 16 at a time."""
+        return await asyncio.get_running_loop().run_in_executor(self._cloud, call, *args)
+
+    @property
+    def changed(self) -> asyncio.Event:
+        """Set at the next commit. Take it before reading the ledger, then wait on it: nothing slips by."""
+        return self._changed
+
+    def notify(self) -> None:
+        """Tell whoever waits on `changed` that the ledger, or a log, has grown."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def _scan(self) -> None:
+        """Find what is due: at first everything not final, later what slept or another server left."""
+        horizon = float("inf")
+        while True:
+            for key in await self.in_ledger(self._due, horizon):
+                self.queue.add(key)
+            horizon = 0.0
+            await asyncio.sleep(SCAN_SECONDS)
+
+    def _due(self, horizon: float) -> list[str]:
+        now = self.ledger.clock.now()
+        with self.ledger.transaction() as tx:
+            if horizon:
+                return tx.live()
+            return tx.due(now, self._claim)
+
+    async def _work(self) -> None:
+        while True:
+            key = await self.queue.take()
+            try:
+                await self._reconcile(key)
+                self._failures.pop(key, None)
+            except StaleWriteError:
+                self.queue.add(key)
+            except Exception as error:  # noqa: BLE001 - the outermost loop: report and re-queue
+                await self._failed(key, error)
+            finally:
+                self.queue.done(key)
+
+    async def _failed(self, key: str, error: Exception) -> None:
+        """The outermost catch: report, and try again later; no record is ever dropped."""
+        count = self._failures[key] = self._failures.get(key, 0) + 1
+        delay = BACKOFF_SECONDS[min(count, len(BACKOFF_SECONDS)) - 1]
+        known = isinstance(error, SkynbError)
+        log.warning("%s: %s; next try in %g s", key, error, delay, exc_info=None if known else error)
+        self.queue.add(key, delay)
+
+    async def _reconcile(self, key: str) -> None:
+        record = await self.in_ledger(self._hold, key)
+        if record is None or record.final:
+            self._claimed.pop(key, None)
+            return
+        kind = self._kinds[record.kind]
+        observation = await kind.observe(record)
+        decision = kind.decide(record, observation, self.ledger.clock.now())
+        if not _idle(record, decision):
+            before, record = record, await self.in_ledger(self._commit, record, decision)
+            self.notify()
+            if record.status != before.status and record.parent:
+                self.queue.add(record.parent)
+            for other in (*decision.wakes, *(move.record for move in decision.moves)):
+                self.queue.add(other)
+        for effect in decision.effects:
+            if not await self._act(kind, record, effect):
+                break
+        if decision.wake_in is not None:
+            self.queue.add(key, max(decision.wake_in, 0.001))
+
+    async def _act(self, kind: Kind, record: Record, effect: Effect) -> bool:
+        """Do the deed and keep what it came to; True if it went well."""
+        name = type(effect).__name__
+        error = value = None
+        try:
+            value = await kind.act(record, effect)
+        except SkynbError as failure:
+            error = failure.to_dict()
+        outcome = Outcome(effect=name, at=self.ledger.clock.now(), error=error, value=value)
+        await self.in_ledger(self._note, record, outcome)
+        self.queue.add(record.id)
+        return error is None
+
+    def _hold(self, key: str) -> Record | None:
+        """The record, held by this server; None where it is gone or another server holds it."""
+        monotonic = self.ledger.clock.monotonic()
+        if self._claimed.get(key, 0.0) > monotonic:
+            with self.ledger.read() as tx:
+                return tx.get(key)
+        with self.ledger.transaction() as tx:
+            if not tx.claim(key, self._claim):
+                return None
+            self._claimed[key] = monotonic + self._claim.ttl / 2
+            return tx.get(key)
+
+    def _commit(self, record: Record, decision: Decision) -> Record:
+        with self.ledger.transaction() as tx:
+            return tx.commit(record, decision, self._claim)
+
+    def _note(self, record: Record, outcome: Outcome) -> None:
+        with self.ledger.transaction() as tx:
+            if outcome.error:
+                event = Event("effect.failed", {"effect": outcome.effect, "error": outcome.error})
+                tx.append(event, record=record.id, scope=record.parent or record.id)
+            tx.note(record, outcome, self._claim)
+
+
+def _idle(record: Record, decision: Decision) -> bool:
+    """Nothing worth a write: the decision leaves the record as it is."""
+    return (
+        record.outcome is None
+        and not decision.events
+        and not decision.spend
+        and not decision.moves
+        and not decision.effects
+        and decision.status in {None, record.status}
+        and decision.target in {None, record.target}
+        and decision.generation in {None, record.generation}
+        and decision.final in {None, record.final}
+        and decision.reason in {None, record.reason}
+        and decision.state is None
+        and not decision.seen
+    )
