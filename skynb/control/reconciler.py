@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
+import msgspec
+
 from skynb.control.ledger import Claim, Ledger, StaleWriteError
 from skynb.control.records import Decision, Effect, Event, Outcome, Record
 from skynb.control.workqueue import WorkQueue
@@ -21,6 +23,7 @@ log = logging.getLogger("skynb.control")
 T = TypeVar("T")
 
 SCAN_SECONDS = 5.0
+RESYNC_SECONDS = 60.0  # what no cause wakes is looked at this often: a lost wake-up costs a minute, no more
 BACKOFF_SECONDS = (0.2, 1.0, 5.0, 15.0, 60.0)
 
 
@@ -134,6 +137,8 @@ class Reconciler:
         kind = self._kinds[record.kind]
         observation = await kind.observe(record)
         decision = kind.decide(record, observation, self.ledger.clock.now())
+        if decision.wake_in is None:
+            decision = msgspec.structs.replace(decision, wake_in=RESYNC_SECONDS)
         if not _idle(record, decision):
             before, record = record, await self.in_ledger(self._commit, record, decision)
             self.notify()
@@ -144,8 +149,8 @@ class Reconciler:
         for effect in decision.effects:
             if not await self._act(kind, record, effect):
                 break
-        if decision.wake_in is not None:
-            self.queue.add(key, max(decision.wake_in, 0.001))
+        if not record.final:
+            self.queue.add(key, decision.wake_in or 0.0)
 
     async def _act(self, kind: Kind, record: Record, effect: Effect) -> bool:
         """Do the deed and keep what it came to; True if it went well."""

@@ -1,0 +1,130 @@
+"""Which agents we are in touch with, and what they last said."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from skynb_agent.protocol import Methods
+
+from skynb.errors import ProviderError
+from skynb_clusters.contract import Transport
+from skynb_clusters.links import Link
+
+log = logging.getLogger("skynb.agents")
+
+HELLO_SECONDS = 5.0
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """What an agent says of itself."""
+
+    node_id: str
+    generation: int
+    version: str
+    head_port: int | None = None
+    boot_id: str = ""
+
+
+class _Contact:
+    def __init__(self, link: Link, facts: Facts) -> None:
+        self.link = link
+        self.facts = facts
+        self.jobs: dict[int, dict[str, Any]] | None = None
+        self.watching: asyncio.Task[None] | None = None
+
+
+class AgentHub:
+    """One link a node, made when first needed and again when it broke.
+
+    on_job(node, number) is called when a head says that a job changed; on_loss(node) when a link ends.
+    """
+
+    def __init__(self, on_job: Callable[[str, int], None], on_loss: Callable[[str], None]) -> None:
+        self._on_job = on_job
+        self._on_loss = on_loss
+        self._contacts: dict[str, _Contact] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    def link(self, node: str) -> Link | None:
+        """The living link to this node's agent, if there is one."""
+        contact = self._contacts.get(node)
+        return contact.link if contact and not contact.link.closed else None
+
+    def jobs(self, node: str) -> dict[int, dict[str, Any]] | None:
+        """The head's jobs by number, kept current by its pushes; None while we are not in touch."""
+        contact = self._contacts.get(node)
+        return contact.jobs if contact and not contact.link.closed else None
+
+    async def call(self, node: str, method: str, params: dict[str, Any] | None = None) -> Any:
+        """Call the node's agent; ProviderError(retryable="unknown") without a link."""
+        link = self.link(node)
+        if link is None:
+            raise ProviderError(f"no link to the agent of {node}", retryable="unknown")
+        return await link.call(method, params)
+
+    async def reach(self, node: str, generation: int, transport: Transport) -> Facts | None:
+        """Say hello on the link, making it if need be; None if this node's agent does not answer.
+
+        An agent of another node or generation does not count: addresses are used again, identities are not.
+        """
+        async with self._locks.setdefault(node, asyncio.Lock()):
+            contact = self._contacts.get(node)
+            if contact is None or contact.link.closed:
+                contact = await self._connect(node, transport)
+            if contact is None:
+                return None
+            try:
+                hello = await contact.link.call(Methods.HELLO, timeout_s=HELLO_SECONDS)
+                contact.facts = msgspec.convert(hello, Facts, strict=False)
+            except (ProviderError, msgspec.ValidationError) as error:
+                log.info("%s does not answer: %s", node, error)
+                self.drop(node)
+                return None
+            if (contact.facts.node_id, contact.facts.generation) != (node, generation):
+                self.drop(node)
+                return None
+            if contact.watching is None:
+                contact.watching = asyncio.create_task(self._watch(node, contact))
+            return contact.facts
+
+    def drop(self, node: str) -> None:
+        """Close the link, if any."""
+        contact = self._contacts.pop(node, None)
+        if contact:
+            if contact.watching:
+                contact.watching.cancel()
+            contact.link.close()
+
+    def close(self) -> None:
+        for node in list(self._contacts):
+            self.drop(node)
+
+    async def _connect(self, node: str, transport: Transport) -> _Contact | None:
+        loop = asyncio.get_running_loop()
+        try:
+            channel = await loop.run_in_executor(None, transport.connect, "unix:agent.sock")
+        except ProviderError:
+            return None
+        link = Link(channel, on_close=lambda: self._on_loss(node))
+        contact = self._contacts[node] = _Contact(link, Facts(node, 0, ""))
+        return contact
+
+    async def _watch(self, node: str, contact: _Contact) -> None:
+        """Keep the jobs of a head current, from all it knows to each change as it comes."""
+        try:
+            listed = await contact.link.call(Methods.JOBS)
+            contact.jobs = {int(job["id"]): job for job in listed["jobs"]}
+            for number in contact.jobs:
+                self._on_job(node, number)
+            self._on_loss(node)  # whoever waited to know can look now
+            async for batch in contact.link.stream(Methods.WATCH, {"rev": listed["rev"]}):
+                for frame in batch:
+                    job = frame.body["job"]
+                    contact.jobs[int(job["id"])] = job
+                    self._on_job(node, int(job["id"]))
+        except ProviderError as error:
+            log.info("%s: %s", node, error)

@@ -1,0 +1,385 @@
+"""The life of a node slot: from no machine to a machine with an answering agent, and back to nothing.
+
+    PENDING -> CREATING -> BOOTING -> UP -> STOPPING -> STOPPED -> BOOTING ...
+    any -> ENDING -> PENDING (target RELEASED, the next generation may come) or ENDED (target ENDED, final)
+    CREATING -> FAILED (the infra refused; the cluster decides what next)
+
+Targets: UP, STOPPED (machine off, disk kept), RELEASED (no machine, slot kept), ENDED (no machine, final).
+An absent machine is believed only when it was seen absent twice, a consistency window apart; a machine that
+cannot be seen is unknown, and unknown changes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any, Literal
+
+import msgspec
+
+from skynb.control.records import Decision, Event, Record, SpendEntry
+from skynb_clusters.contract import Machine
+from skynb_clusters.records import (
+    CreateMachine,
+    NodeState,
+    Offer,
+    StartAgent,
+    StartMachine,
+    StopMachine,
+    TerminateMachine,
+)
+
+HEARTBEAT_S = 5.0
+POLL_S = 0.3
+SETTLE_S = 60.0
+RESERVE_S = 3600
+CREATE_ATTEMPTS = 5
+BOOT_ATTEMPTS = 8
+
+
+class MachineSeen(msgspec.Struct, frozen=True):
+    """What the infra says of the machine with this slot's token."""
+
+    presence: Literal["present", "absent", "unknown"]
+    machine: Machine | None = None
+
+
+class AgentSeen(msgspec.Struct, frozen=True):
+    """What the agent on the machine says."""
+
+    presence: Literal["answering", "silent", "untried"]
+    head_port: int = 0
+    version: str = ""
+
+
+class NodeView(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a decision about a node may rest on. `offer` is the cluster's present choice."""
+
+    state: NodeState
+    offer: Offer
+    machine: MachineSeen
+    agent: AgentSeen
+    consistency_s: float = 0.0
+    head_known: bool = True
+
+
+def decide_node(record: Record, view: NodeView, now: float) -> Decision:
+    """The next step of a node slot. Pure."""
+    if record.target in {"RELEASED", "ENDED"} and record.status not in {"ENDING", "PENDING"}:
+        return _to_ending(record, view, now)
+    return _STEPS[record.status](record, view, now)
+
+
+def token_of(record: Record, offer: Offer, attempt: int) -> str:
+    """hash(record, generation, attempt, parameters): the same intent, the same machine."""
+    parameters = msgspec.json.encode([record.id, record.generation, attempt, offer])
+    return f"skynb-{hashlib.sha256(parameters).hexdigest()[:32]}"
+
+
+def _pending(record: Record, view: NodeView, now: float) -> Decision:
+    if record.target == "ENDED":
+        return Decision(status="ENDED", final=True, events=(Event("node.ended"),))
+    if record.target != "UP":
+        return Decision(state=NodeState() if view.state.token else None)
+    token = token_of(record, view.offer, 1)
+    reserve = _cost(view.offer, RESERVE_S)
+    return Decision(
+        status="CREATING",
+        reason="",
+        state=NodeState(offer=view.offer, token=token, attempts=1, reserved_micro=reserve, billed_from=now),
+        effects=(CreateMachine(token),),
+        events=(Event("node.create", {"token": token, "offer": msgspec.to_builtins(view.offer)}),),
+        spend=(SpendEntry(entry="reserve", micro_usd=reserve),) if reserve else (),
+        wake_in=POLL_S,
+    )
+
+
+def _creating(record: Record, view: NodeView, now: float) -> Decision:
+    state, outcome = view.state, record.outcome
+    if view.machine.machine is not None:
+        return _created(view.machine.machine, state)
+    if outcome and outcome.effect == "CreateMachine" and outcome.error:
+        if outcome.error.get("retryable") == "no" or outcome.error.get("code") in {"capacity", "quota"}:
+            return _failed(state, outcome.error)
+        if state.attempts >= CREATE_ATTEMPTS:
+            return _failed(state, outcome.error)
+        wait = 2.0 ** (state.attempts - 1)
+        again = msgspec.structs.replace(state, attempts=state.attempts + 1)
+        return Decision(state=again, reason=str(outcome.error.get("what")), wake_in=wait)
+    if outcome and outcome.effect == "CreateMachine":  # it was created, and is not listed yet
+        made = msgspec.structs.replace(state, machine=str((outcome.value or {}).get("machine", "")))
+        return Decision(state=made, wake_in=POLL_S)
+    if view.machine.presence == "unknown":
+        return Decision(wake_in=HEARTBEAT_S)
+    # Nothing is known of the last call: it was never made, or its answer was lost. The token makes it safe.
+    return Decision(effects=(CreateMachine(state.token),), wake_in=max(POLL_S, view.consistency_s))
+
+
+def _created(machine: Machine, state: NodeState) -> Decision:
+    born = msgspec.structs.replace(
+        state, machine=machine.id, address=machine.address, attempts=0, absent_at=None, error=None
+    )
+    event = Event("node.created", {"machine": machine.id, "address": machine.address})
+    return Decision(status="BOOTING", state=born, events=(event,), seen=True, wake_in=0.001)
+
+
+def _failed(state: NodeState, error: dict[str, Any]) -> Decision:
+    return Decision(
+        status="FAILED",
+        reason=str(error.get("what")),
+        state=msgspec.structs.replace(state, error=error),
+        events=(Event("node.failed", {"error": error}),),
+    )
+
+
+def _booting(record: Record, view: NodeView, now: float) -> Decision:
+    if gone := _if_gone(record, view, now):
+        return gone
+    if record.target == "STOPPED":
+        return _to_stopping(record, view, now)
+    machine, state, outcome = view.machine.machine, view.state, record.outcome
+    if machine is None:
+        return Decision(wake_in=HEARTBEAT_S)
+    if view.agent.presence == "answering":
+        return _to_up(record, view, now)
+    if machine.state == "stopped":
+        return Decision(effects=(StartMachine(machine.id),), wake_in=POLL_S)
+    if machine.state != "running" or not view.head_known:
+        return Decision(wake_in=POLL_S)
+    if outcome and outcome.effect == "StartAgent" and outcome.error:
+        if state.attempts >= BOOT_ATTEMPTS:
+            return _failed(state, outcome.error)
+        return Decision(reason=str(outcome.error.get("what")), wake_in=min(0.5 * 2.0**state.attempts, 30.0))
+    tried = msgspec.structs.replace(state, attempts=state.attempts + 1)
+    return Decision(state=tried, effects=(StartAgent(machine.id),), wake_in=HEARTBEAT_S)
+
+
+def _to_up(record: Record, view: NodeView, now: float) -> Decision:
+    ready = msgspec.structs.replace(
+        view.state,
+        head_port=view.agent.head_port,
+        agent_version=view.agent.version,
+        attempts=0,
+        absent_at=None,
+        silent_since=None,
+        error=None,
+        booted_at=now,
+        address=view.machine.machine.address if view.machine.machine else view.state.address,
+    )
+    event = Event("node.up", {"machine": ready.machine, "address": ready.address})
+    return Decision(status="UP", reason="", state=ready, events=(event,), seen=True, wake_in=HEARTBEAT_S)
+
+
+def _up(record: Record, view: NodeView, now: float) -> Decision:
+    if gone := _if_gone(record, view, now):
+        return gone
+    if record.target == "STOPPED":
+        return _to_stopping(record, view, now)
+    machine, state = view.machine.machine, view.state
+    if machine is not None and machine.state in {"stopping", "stopped"}:
+        return _stopped_by_itself(record, view, now, machine)
+    if view.agent.presence == "answering":
+        heard = msgspec.structs.replace(
+            state, silent_since=None, absent_at=None, head_port=view.agent.head_port, attempts=0
+        )
+        heard, spend = _settle(heard, now, at_least_s=SETTLE_S)
+        changed = heard != state or bool(record.reason)
+        return Decision(
+            state=heard if changed else None, reason="", spend=spend, seen=True, wake_in=HEARTBEAT_S
+        )
+    return _silent(record, view, now)
+
+
+def _silent(record: Record, view: NodeView, now: float) -> Decision:
+    """The agent does not answer. If the machine runs, starting the agent again is safe; nothing is lost."""
+    state, machine = view.state, view.machine.machine
+    quiet = msgspec.structs.replace(state, silent_since=state.silent_since or now)
+    if machine is None or machine.state != "running":
+        return Decision(state=quiet, reason="the machine cannot be seen now", wake_in=1.0)
+    if record.outcome and record.outcome.effect == "StartAgent" and record.outcome.error:
+        why = str(record.outcome.error.get("what"))
+        return Decision(state=quiet, reason=why, wake_in=min(2.0**state.attempts, 30.0))
+    quiet = msgspec.structs.replace(quiet, attempts=state.attempts + 1)
+    event = Event("agent.silent", {"machine": machine.id})
+    return Decision(
+        state=quiet,
+        reason="the agent does not answer",
+        effects=(StartAgent(machine.id),),
+        events=(event,) if state.silent_since is None else (),
+        wake_in=1.0,
+    )
+
+
+def _stopped_by_itself(record: Record, view: NodeView, now: float, machine: Machine) -> Decision:
+    """It was stopped outside this server, by its lease or by a person: that is respected, and said."""
+    state, spend = _settle(view.state, now, release=True)
+    why = {"node": "the node stopped itself: nobody used it"}.get(machine.ended_by, "stopped outside skynb")
+    event = Event("node.stopped", {"machine": machine.id, "by": machine.ended_by or "outside"})
+    return Decision(
+        status="STOPPED", target="STOPPED", reason=why, state=state, spend=spend, events=(event,), seen=True
+    )
+
+
+def _if_gone(record: Record, view: NodeView, now: float) -> Decision | None:
+    """A machine that should be there and is not: believed when confirmed, and never replaced unasked."""
+    state = view.state
+    present = view.machine.machine is not None and view.machine.machine.state != "terminated"
+    if view.machine.presence == "unknown" or present:
+        return None
+    if state.absent_at is None or now - state.absent_at < view.consistency_s:
+        first = msgspec.structs.replace(state, absent_at=state.absent_at or now)
+        return Decision(state=first, seen=True, wake_in=max(POLL_S, view.consistency_s))
+    _, spend = _settle(state, now, release=True)
+    final = record.target == "ENDED"
+    return Decision(
+        status="ENDED" if final else "PENDING",
+        final=final or None,
+        target=None if final else "RELEASED",
+        generation=record.generation + 1,
+        reason="the machine was lost",
+        state=NodeState(error={"code": "lost", "what": "the machine was lost", "retryable": "yes"}),
+        spend=spend,
+        events=(Event("node.lost", {"machine": state.machine}),),
+        seen=True,
+    )
+
+
+def _to_stopping(record: Record, view: NodeView, now: float) -> Decision:
+    event = Event("node.stop", {"machine": view.state.machine})
+    return Decision(
+        status="STOPPING", effects=(StopMachine(view.state.machine),), events=(event,), wake_in=POLL_S
+    )
+
+
+def _stopping(record: Record, view: NodeView, now: float) -> Decision:
+    if gone := _if_gone(record, view, now):
+        return gone
+    machine = view.machine.machine
+    if machine is None or machine.state == "stopping":
+        return Decision(wake_in=POLL_S if machine else HEARTBEAT_S)
+    if machine.state != "stopped":
+        return Decision(effects=(StopMachine(machine.id),), wake_in=_patience(record))
+    state, spend = _settle(view.state, now, release=True)
+    event = Event("node.stopped", {"machine": machine.id, "by": "request"})
+    return Decision(status="STOPPED", reason="", state=state, spend=spend, events=(event,), seen=True)
+
+
+def _stopped(record: Record, view: NodeView, now: float) -> Decision:
+    if record.target != "UP":
+        return Decision(wake_in=HEARTBEAT_S * 12)
+    if gone := _if_gone(record, view, now):
+        return gone
+    reserve = _cost(view.state.offer, RESERVE_S)
+    woken = msgspec.structs.replace(
+        view.state, billed_from=now, settled_to=None, settled_micro=0, reserved_micro=reserve, attempts=0
+    )
+    return Decision(
+        status="BOOTING",
+        reason="",
+        state=woken,
+        effects=(StartMachine(view.state.machine),),
+        events=(Event("node.start", {"machine": view.state.machine}),),
+        spend=(SpendEntry(entry="reserve", micro_usd=reserve),) if reserve else (),
+        wake_in=POLL_S,
+    )
+
+
+def _failed_waits(record: Record, view: NodeView, now: float) -> Decision:
+    """The cluster decides: RELEASED or ENDED gives the machine back, STOPPED keeps its disk for a `start`."""
+    if record.target != "STOPPED":
+        return Decision()
+    return _to_stopping(record, view, now) if view.state.machine else Decision(status="PENDING")
+
+
+def _to_ending(record: Record, view: NodeView, now: float) -> Decision:
+    machine = view.machine.machine.id if view.machine.machine else view.state.machine
+    event = Event("node.end", {"machine": machine})
+    effects = (TerminateMachine(machine),) if machine else ()
+    clean = msgspec.structs.replace(view.state, absent_at=None)
+    return Decision(status="ENDING", state=clean, effects=effects, events=(event,), wake_in=0.05)
+
+
+def _ending(record: Record, view: NodeView, now: float) -> Decision:
+    """Left only after the infra said twice that nothing with this token is there."""
+    state, machine = view.state, view.machine.machine
+    if machine is not None and machine.state != "terminated":
+        seen_again = msgspec.structs.replace(state, machine=machine.id, absent_at=None)
+        if machine.state == "terminating":
+            return Decision(state=seen_again, wake_in=POLL_S)
+        return Decision(state=seen_again, effects=(TerminateMachine(machine.id),), wake_in=_patience(record))
+    if view.machine.presence == "unknown":
+        return Decision(reason="waiting to see that the machine is gone", wake_in=HEARTBEAT_S)
+    if state.absent_at is None or now - state.absent_at < view.consistency_s:
+        first = msgspec.structs.replace(state, absent_at=state.absent_at or now)
+        return Decision(state=first, seen=True, wake_in=max(0.05, view.consistency_s))
+    _, spend = _settle(state, now, release=True)
+    final = record.target == "ENDED"
+    return Decision(
+        status="ENDED" if final else "PENDING",
+        final=final or None,
+        generation=record.generation + 1,
+        reason="",
+        state=NodeState(error=state.error),
+        spend=spend,
+        events=(Event("node.ended", {"machine": state.machine}),),
+        seen=True,
+    )
+
+
+def _patience(record: Record) -> float:
+    """How long until the same deed is done again: soon at first, slower after an error."""
+    return HEARTBEAT_S if record.outcome and record.outcome.error else POLL_S
+
+
+def _settle(
+    state: NodeState, now: float, *, at_least_s: float = 0.0, release: bool = False
+) -> tuple[NodeState, tuple[SpendEntry, ...]]:
+    """Move the seconds since the last settlement from reserved to settled, and reserve further if need be."""
+    if state.billed_from is None or state.offer is None:
+        return state, ()
+    begin = state.settled_to if state.settled_to is not None else state.billed_from
+    if not release and now - begin < at_least_s:
+        return state, ()
+    total = _cost(state.offer, now - state.billed_from)
+    amount = total - state.settled_micro
+    price = {
+        "cloud": state.offer.cloud,
+        "instance_type": state.offer.instance_type,
+        "hourly_micro": state.offer.hourly_micro,
+        "as_of": state.offer.as_of,
+    }
+    entries = []
+    reserved = state.reserved_micro
+    if amount > reserved:
+        entries.append(SpendEntry(entry="reserve", micro_usd=amount - reserved))
+        reserved = amount
+    entries.append(SpendEntry(entry="settle", micro_usd=amount, begin=begin, end=now, price=price))
+    reserved -= amount
+    if release and reserved:
+        entries.append(SpendEntry(entry="release", micro_usd=reserved))
+        reserved = 0
+    settled = msgspec.structs.replace(
+        state,
+        settled_to=None if release else now,
+        billed_from=None if release else state.billed_from,
+        settled_micro=0 if release else total,
+        reserved_micro=reserved,
+    )
+    return settled, tuple(entries)
+
+
+def _cost(offer: Offer | None, seconds: float) -> int:
+    """Micro-dollars for so many seconds, rounded up to a whole one."""
+    return -int(-(offer.hourly_micro * seconds) // 3600) if offer else 0
+
+
+_STEPS: dict[str, Callable[[Record, NodeView, float], Decision]] = {
+    "PENDING": _pending,
+    "CREATING": _creating,
+    "BOOTING": _booting,
+    "UP": _up,
+    "STOPPING": _stopping,
+    "STOPPED": _stopped,
+    "FAILED": _failed_waits,
+    "ENDING": _ending,
+}
