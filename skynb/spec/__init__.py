@@ -1,1 +1,1 @@
-"""The task spec: what a person asks for."""
+"""The task spec."""
