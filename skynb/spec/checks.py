@@ -214,7 +214,9 @@ def anything(value: Any, where: str) -> Any:
         return map_of(_key, anything)(value, where)
     if isinstance(value, (list, tuple)):
         return list_of(anything)(value, where)
-    if value is None or isinstance(value, (str, int, float)):
+    if isinstance(value, str):
+        return str(value)
+    if value is None or isinstance(value, (int, float)):
         return value
     fail(where, f"{show(value)} cannot stand here", mend="Use text, numbers, true or false, lists and mappings")
 

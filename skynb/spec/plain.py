@@ -24,9 +24,13 @@ class SpecValue:
 
 
 class Sealed:
-    """Marks the one kind of object that passes through `plain` as it is: a secret."""
+    """The one kind of object that passes through `plain` as it is: a secret."""
 
     __slots__ = ()
+
+    def to_yaml(self) -> str | None:
+        """What may be written where the value stood."""
+        raise NotImplementedError
 
 
 def plain(value: Any, where: str = "") -> Any:

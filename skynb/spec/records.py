@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, TypeVar, cast, overload
 
-from skynb.spec.checks import Parser, below, fail, freeze, listed, mapping, nearest, show
+from skynb.spec.checks import Parser, anything, below, fail, listed, mapping, nearest, show
 from skynb.spec.plain import Sealed, SpecValue, plain
 
 T = TypeVar("T")
@@ -52,6 +52,16 @@ class Field(Generic[T, D]):
         record._assign(self.key, value)
 
 
+class _Signature:
+    """What a notebook shows for `Resources(` + shift-tab: the fields as keywords."""
+
+    def __get__(self, record: Record | None, owner: type[Record]) -> Any:
+        from inspect import Parameter, Signature
+
+        names = [key for key in owner.FIELDS if not key.startswith("_")]
+        return Signature([Parameter(key, Parameter.KEYWORD_ONLY, default=None) for key in names])
+
+
 class Record(SpecValue):
     """A closed object (open where OPEN says so) that cannot be changed, made of fields.
 
@@ -64,6 +74,8 @@ class Record(SpecValue):
     ROOT: ClassVar[str] = ""  # the path of a record that a Python caller makes
     OPEN: ClassVar[bool] = False  # keep unknown keys, for systems that know more than we do
     HINTS: ClassVar[Mapping[str, str]] = {}  # the mend for keys that people put here and belong elsewhere
+
+    __signature__ = _Signature()
 
     _values: dict[str, Any]
     _extras: dict[str, Any]
@@ -163,7 +175,7 @@ class Record(SpecValue):
         return aliased
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.to_plain() == cast("Record", other).to_plain()
+        return type(self) is type(other) and self.to_plain() == other.to_plain()
 
     def __hash__(self) -> int:
         return hash(_hashable(self.to_yaml_config()))
@@ -191,7 +203,7 @@ def dump(value: Any, *, redact: bool = False) -> Any:
     if isinstance(value, (list, tuple)):
         return [dump(item, redact=redact) for item in value]
     if redact and isinstance(value, Sealed):
-        return str(value)
+        return value.to_yaml()
     return value
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal, NoReturn
 
 from skynb.spec.checks import below, fail, filled, mapping, show
@@ -30,7 +30,7 @@ class Secret(Sealed):
 
     def __init__(self, value: str | None) -> None:
         # A closure, so that no walk over attributes, by a debugger or an encoder, meets the value.
-        self._tell = lambda: value
+        self._tell: Callable[[], str | None] = lambda: value
         self.kind = "reference" if value is None else "withheld" if value == REDACTED else "value"
 
     def reveal(self) -> str:
@@ -47,6 +47,9 @@ class Secret(Sealed):
         return self._tell() == other._tell()
 
     __hash__ = None  # type: ignore[assignment]
+
+    def to_yaml(self) -> str | None:
+        return None if self.kind == "reference" else REDACTED
 
     def __str__(self) -> str:
         return REDACTED
