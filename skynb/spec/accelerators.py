@@ -117,7 +117,9 @@ def _entry(kind: Any, count: Any, where: str) -> Accelerator:
     if count is None:
         return accelerator
     if str(kind).strip() == str(accelerator):
-        fail(where, "the count is given twice", mend=f"Write `{accelerator.kind}: {spelt(accelerator.count)}`")
+        fail(
+            where, "the count is given twice", mend=f"Write `{accelerator.kind}: {spelt(accelerator.count)}`"
+        )
     amount = _count(count, where) if isinstance(count, str) else number(above=0)(count, where)
     return Accelerator.parse(f"{accelerator.kind}:{spelt(amount)}", where)
 

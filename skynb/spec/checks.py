@@ -25,7 +25,7 @@ _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 
 
 class Substituted(str):
-    """Text that a variable was put into; number and boolean fields read it, since they cannot hold `$NAME`."""
+    """Text that a variable was put into; number and boolean fields read it as well."""
 
     __slots__ = ()
 
@@ -186,7 +186,10 @@ def map_of(parse_key: Parser[K], parse_value: Parser[T]) -> Parser[Mapping[K, T]
     def parse(value: Any, where: str) -> Mapping[K, T]:
         entries = mapping(value, where)
         return MappingProxyType(
-            {parse_key(key, below(where, key)): parse_value(item, below(where, key)) for key, item in entries.items()}
+            {
+                parse_key(key, below(where, key)): parse_value(item, below(where, key))
+                for key, item in entries.items()
+            }
         )
 
     return parse
@@ -218,7 +221,9 @@ def anything(value: Any, where: str) -> Any:
         return str(value)
     if value is None or isinstance(value, (int, float)):
         return value
-    fail(where, f"{show(value)} cannot stand here", mend="Use text, numbers, true or false, lists and mappings")
+    fail(
+        where, f"{show(value)} cannot stand here", mend="Use text, numbers, true or false, lists and mappings"
+    )
 
 
 def open_mapping(value: Any, where: str) -> Mapping[str, Any]:

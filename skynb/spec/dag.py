@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextvars import Token
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from skynb.spec.checks import below, choice, fail, filled, list_of, map_of, mapping, matching, nearest, show
 from skynb.spec.documents import read_documents, read_file, write_documents
@@ -15,6 +14,11 @@ from skynb.spec.plain import plain
 from skynb.spec.records import Field, Record
 from skynb.spec.task import Collector, Task, collector, task_name
 from skynb.spec.values import seconds
+
+if TYPE_CHECKING:
+    from contextvars import Token
+
+    from typing_extensions import Self
 
 Execution = Literal["serial", "parallel"]
 
@@ -55,7 +59,9 @@ class Dag:
 
     def __init__(self, name: str | None = None, *, execution: str | None = None, **header: Any) -> None:
         given = {"name": name, "execution": execution, **header}
-        self._header = Header.from_yaml_config({key: value for key, value in given.items() if value is not None})
+        self._header = Header.from_yaml_config(
+            {key: value for key, value in given.items() if value is not None}
+        )
         self.tasks: list[Task] = []
         self._edges: list[tuple[Task, Task]] = []
         self._tokens: list[Token[Collector | None]] = []
@@ -140,7 +146,9 @@ class Dag:
         done: list[Task] = []
         waiting = list(self.tasks)
         while waiting:
-            ready = next(task for task in waiting if all(first in done for first, then in self._edges if then is task))
+            ready = next(
+                task for task in waiting if all(first in done for first, then in self._edges if then is task)
+            )
             waiting.remove(ready)
             done.append(ready)
         return done
@@ -153,9 +161,13 @@ class Dag:
             self._check_group()
 
     def to_yaml_configs(self) -> list[dict[str, Any]]:
-        """The documents: a header where one is needed, then the tasks. SpecError for other graphs than chains."""
+        """The documents: a header where one is needed, then the tasks. Other graphs: SpecError."""
         if not self.is_job_group() and not self.is_chain():
-            fail("", "only a chain or a group of jobs can be written as YAML", mend="Join the tasks with add_edge")
+            fail(
+                "",
+                "only a chain or a group of jobs can be written as YAML",
+                mend="Join the tasks with add_edge",
+            )
         header = self._header.to_yaml_config()
         tasks = [task.to_yaml_config() for task in self.in_order()]
         alone = len(tasks) == 1 and self.name in {None, tasks[0].get("name")} and set(header) <= {"name"}
@@ -168,7 +180,7 @@ class Dag:
         """The documents as YAML, secrets as `<redacted>`."""
         return write_documents(self.to_yaml_configs())
 
-    def __enter__(self) -> Dag:
+    def __enter__(self) -> Self:
         self._tokens.append(collector.set(self))
         return self
 
@@ -209,7 +221,9 @@ class Dag:
             if not task.name:
                 fail(where, "a job of a group has a name", mend="Add `name`")
             if _job_name(task.name, where) in names:
-                fail(where, f"{show(task.name)} is the name of another job, too", mend="Make the names differ")
+                fail(
+                    where, f"{show(task.name)} is the name of another job, too", mend="Make the names differ"
+                )
             names.append(task.name)
         delays = self.termination_delay if isinstance(self.termination_delay, Mapping) else {}
         mentioned = [(below("primary_tasks", index), name) for index, name in enumerate(self.primary_tasks)]
@@ -275,7 +289,7 @@ def _numbered(index: int, config: Any, envs: Any, secrets: Any) -> Task:
     except SpecError as error:
         where = f"tasks[{index}]" + (f".{error.where}" if error.where else "")
         what, why, mend = error.what, error.why, error.mend
-    fail(where, what, why=why, mend=mend)
+    return fail(where, what, why=why, mend=mend)
 
 
 def _called(task: Task) -> str:

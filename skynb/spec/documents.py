@@ -29,7 +29,9 @@ def read_documents(text: str | bytes, where: str = "") -> list[Any]:
     except (ValueError, OverflowError, RecursionError, TypeError, AttributeError, KeyError, IndexError):
         # What PyYAML's constructors let through for values that only look like numbers, dates or sets.
         problem, at = "a value does not parse as the kind that it looks like", ""
-    fail(where, f"this is not valid YAML{at}: {problem}", mend="Check indentation, quotes and colons there")
+    return fail(
+        where, f"this is not valid YAML{at}: {problem}", mend="Check indentation, quotes and colons there"
+    )
 
 
 def write_documents(documents: list[Any]) -> str:
@@ -48,7 +50,7 @@ def read_file(path: str | Path) -> str:
         why = getattr(error, "strerror", None) or "it is not a path"
     else:
         return _decoded(data, str(file))
-    fail(str(path), "the file cannot be read", why=why, mend="Check the path")
+    return fail(str(path), "the file cannot be read", why=why, mend="Check the path")
 
 
 def _decoded(text: str | bytes, where: str) -> str:

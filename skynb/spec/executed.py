@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from skynb.spec.records import Record
-from skynb.spec.resources import Resources
-from skynb.spec.task import Task
+
+if TYPE_CHECKING:
+    from skynb.spec.resources import Resources
+    from skynb.spec.task import Task
 
 Unexecuted = Callable[[Any], list[str]]  # of a field that is set: the paths below it that nobody executes
 
@@ -106,19 +108,19 @@ RESOURCES: Mapping[str, Unexecuted] = {
 
 
 def unexecuted_fields(task: Task) -> list[str]:
-    """The dotted paths of the fields that are set, and not to their default, and that nothing executes yet."""
+    """The dotted paths of the fields that are setto more than the default, and not executed yet."""
     return [path.removeprefix(".") for path in _below(task, TASK)]
 
 
 def _below(record: Task | Resources, table: Mapping[str, Unexecuted]) -> list[str]:
-    values = ((key, record._values[key]) for key in record.FIELDS if _is_set(record, key))
+    values = ((key, record.given[key]) for key in record.FIELDS if _is_set(record, key))
     return [f".{key}{path}" for key, value in values for path in table[key](value)]
 
 
 def _is_set(record: Record, key: str) -> bool:
     if not record.is_given(key):
         return False
-    value = record._values[key]
+    value = record.given[key]
     return value != record.FIELDS[key].default and value not in ((), {}, None)
 
 

@@ -59,7 +59,11 @@ def _pod_limits(value: Any, where: str) -> bool | float:
 def _remote_identity(value: Any, where: str) -> Any:
     if isinstance(value, (str, Mapping, list, tuple)):
         return anything(value, where)
-    fail(where, f"{show(value)} is not an identity", mend="Write LOCAL_CREDENTIALS, SERVICE_ACCOUNT or NO_UPLOAD")
+    return fail(
+        where,
+        f"{show(value)} is not an identity",
+        mend="Write LOCAL_CREDENTIALS, SERVICE_ACCOUNT or NO_UPLOAD",
+    )
 
 
 class Hook(Record):

@@ -83,13 +83,19 @@ def _scalar(value: Any, where: str) -> str | int | float | bool:
         if not math.isfinite(value):
             fail(where, "the number is not finite", mend="Quote it if it is meant as text")
         return float(value)
-    fail(where, f"a spec cannot hold {show(value)}", mend="Use text, numbers, true or false, lists and mappings")
+    return fail(
+        where,
+        f"a spec cannot hold {show(value)}",
+        mend="Use text, numbers, true or false, lists and mappings",
+    )
 
 
 def _text(value: str, where: str) -> str:
     copy = "".join(value)  # a subclass becomes plain text
     if "\0" in copy or not _encodable(copy):
-        fail(where, "the text has characters that no file or shell can carry", why="a NUL or half a character")
+        fail(
+            where, "the text has characters that no file or shell can carry", why="a NUL or half a character"
+        )
     return copy
 
 

@@ -59,7 +59,7 @@ class JobRecovery(Record):
     recover_on_exit_codes = Field(_codes, ())
 
     @classmethod
-    def _longhand(cls, value: Any, where: str) -> Any:
+    def _longhand(cls, value: Any, where: str) -> Any:  # noqa: ARG003 - as above it
         return {"strategy": value} if isinstance(value, str) else value
 
 
@@ -117,7 +117,11 @@ def image_id(value: Any, where: str) -> str | Mapping[str | None, str]:
     if not images:
         fail(where, "no image is named", mend="Leave the field out")
     if "docker" in images and any(image.startswith("docker:") for image in images.values()):
-        fail(where, "`docker` as a key does not go with `docker:` images", mend="Write `image_id: docker:IMAGE`")
+        fail(
+            where,
+            "`docker` as a key does not go with `docker:` images",
+            mend="Write `image_id: docker:IMAGE`",
+        )
     return images
 
 

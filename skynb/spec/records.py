@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar, Generic, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast, overload
 
 from skynb.spec.checks import Parser, anything, below, fail, listed, mapping, nearest, show
 from skynb.spec.plain import Sealed, SpecValue, plain
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -46,10 +49,10 @@ class Field(Generic[T, D]):
     @overload
     def __get__(self, record: Record, owner: type) -> T | D: ...
     def __get__(self, record: Record | None, owner: type) -> Field[T, D] | T | D:
-        return self if record is None else cast("T | D", record._values.get(self.key, self.default))
+        return self if record is None else cast("T | D", record.given.get(self.key, self.default))
 
     def __set__(self, record: Record, value: Any) -> None:
-        record._assign(self.key, value)
+        record._assign(self.key, value)  # noqa: SLF001 - the other half of the descriptor
 
 
 class _Signature:
@@ -65,11 +68,12 @@ class _Signature:
 class Record(SpecValue):
     """A closed object (open where OPEN says so) that cannot be changed, made of fields.
 
+    `given` holds the parsed values of the fields that were written, by key.
     Keywords are the YAML's keys and take what YAML takes, or values already parsed. SpecError names the
     field. Two records are equal when they would print the same.
     """
 
-    __slots__ = ("_extras", "_values")
+    __slots__ = ("_extras", "given")
     FIELDS: ClassVar[Mapping[str, Field[Any, Any]]] = {}
     ROOT: ClassVar[str] = ""  # the path of a record that a Python caller makes
     OPEN: ClassVar[bool] = False  # keep unknown keys, for systems that know more than we do
@@ -77,7 +81,7 @@ class Record(SpecValue):
 
     __signature__ = _Signature()
 
-    _values: dict[str, Any]
+    given: dict[str, Any]
     _extras: dict[str, Any]
 
     def __init_subclass__(cls) -> None:
@@ -89,14 +93,14 @@ class Record(SpecValue):
         self._fill(plain(given, self.ROOT), self.ROOT)
 
     @classmethod
-    def parse(cls: type[R], value: Any, where: str) -> R:
+    def parse(cls, value: Any, where: str) -> Self:
         """The record that a plain value spells."""
         record = cls.__new__(cls)
-        record._fill(cls._longhand(value, where), where)
+        cls._fill(record, cls._longhand(value, where), where)
         return record
 
     @classmethod
-    def from_yaml_config(cls: type[R], config: Any) -> R:
+    def from_yaml_config(cls, config: Any) -> Self:
         """The record that a mapping, as YAML gives it, spells."""
         return cls.parse(plain(config, cls.ROOT), cls.ROOT)
 
@@ -105,17 +109,17 @@ class Record(SpecValue):
         return cast("dict[str, Any]", dump(self.to_plain(), redact=True))
 
     def to_plain(self) -> dict[str, Any]:
-        known = {key: dump(self._values[key]) for key in self.FIELDS if key in self._values}
+        known = {key: dump(self.given[key]) for key in self.FIELDS if key in self.given}
         return {**known, **{key: dump(value) for key, value in self._extras.items()}}
 
-    def copy(self: R, **changes: Any) -> R:
+    def copy(self, **changes: Any) -> Self:
         """The same record with some fields replaced; None leaves a field out."""
         config = {**self.to_plain(), **plain(changes, self.ROOT)}
         return type(self).parse({key: value for key, value in config.items() if value is not None}, self.ROOT)
 
     def is_given(self, key: str) -> bool:
         """Whether the field was written, even if with its default value."""
-        return key in self._values
+        return key in self.given
 
     @property
     def extras(self) -> Mapping[str, Any]:
@@ -123,7 +127,7 @@ class Record(SpecValue):
         return MappingProxyType(self._extras)
 
     @classmethod
-    def _longhand(cls, value: Any, where: str) -> Any:
+    def _longhand(cls, value: Any, where: str) -> Any:  # noqa: ARG003 - for those who override it
         return value
 
     def _check(self, where: str) -> None:
@@ -149,7 +153,7 @@ class Record(SpecValue):
         self._check(where)
 
     def _settle(self, values: dict[str, Any], extras: dict[str, Any]) -> None:
-        object.__setattr__(self, "_values", values)
+        object.__setattr__(self, "given", values)
         object.__setattr__(self, "_extras", extras)
 
     def _assign(self, key: str, value: Any) -> None:
@@ -184,10 +188,10 @@ class Record(SpecValue):
         inside = ", ".join(f"{key}={value!r}" for key, value in self.to_yaml_config().items())
         return f"{type(self).__name__}({inside})"
 
-    def __copy__(self: R) -> R:
+    def __copy__(self) -> Self:
         return self  # it cannot change
 
-    def __deepcopy__(self: R, memo: dict[int, Any]) -> R:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from skynb.spec import policies, values
 from skynb.spec.accelerators import Accelerator, AcceleratorArgs, Accelerators
@@ -32,7 +32,7 @@ _PLACE = ("cloud", "region", "zone")
 def _items(value: Any, where: str) -> tuple[Resources, ...]:
     items = list_of(Resources.parse, least=1)(value, where)
     for index, item in enumerate(items):
-        item._check_as_item(below(where, index))
+        item.check_as_item(below(where, index))
     return items
 
 
@@ -43,7 +43,7 @@ class Resources(Record):
     """
 
     ROOT = "resources"
-    HINTS = {
+    HINTS: ClassVar[Mapping[str, str]] = {
         "hooks": "Hooks belong to the task, under `config.hooks`",
         "num_nodes": "`num_nodes` belongs to the task, beside `resources`",
         "region_name": "Write `infra: cloud/region`",
@@ -130,7 +130,9 @@ class Resources(Record):
         items = self.ordered or self.any_of
         base = {key: value for key, value in self.to_plain().items() if key not in {"any_of", "ordered"}}
         laid = [lay_over(base, item.to_plain()) for item in items] if items else [base]
-        choices = [choice for config in laid for choice in Resources.parse(config, self.ROOT)._by_accelerator()]
+        choices = [
+            choice for config in laid for choice in Resources.parse(config, self.ROOT).by_accelerator()
+        ]
         ordered = bool(self.ordered) or (not self.any_of and self.accelerators_ordered)
         return ordered, tuple(dict.fromkeys(choices))
 
@@ -148,7 +150,8 @@ class Resources(Record):
                 config[key] = replaced
         return Resources.parse(lay_over(config, changes), self.ROOT)
 
-    def _by_accelerator(self) -> list[Resources]:
+    def by_accelerator(self) -> list[Resources]:
+        """One for each alternative accelerator."""
         if len(self.accelerators) < 2:
             return [self]
         return [self.copy(accelerators=str(accelerator)) for accelerator in self.accelerators]
@@ -173,17 +176,25 @@ class Resources(Record):
 
     def _check_memory(self, where: str) -> None:
         if self.memory and not self.memory.value and self.cloud not in {"slurm", None}:
-            fail(below(where, "memory"), "memory of 0 is for Slurm only", mend="Leave it out for the usual size")
+            fail(
+                below(where, "memory"),
+                "memory of 0 is for Slurm only",
+                mend="Leave it out for the usual size",
+            )
 
     def _check_laid_over(self, key: str, where: str) -> None:
         base = {name: value for name, value in self.to_plain().items() if name not in {"any_of", "ordered"}}
-        for index, item in enumerate(self._values.get(key, ())):
+        for index, item in enumerate(self.given.get(key, ())):
             Resources.parse(lay_over(base, item.to_plain()), below(below(where, key), index))
 
-    def _check_as_item(self, where: str) -> None:
+    def check_as_item(self, where: str) -> None:
         for key in ("any_of", "ordered"):
             if self.is_given(key):
-                fail(below(where, key), "an alternative has no alternatives", mend="List all of them at one level")
+                fail(
+                    below(where, key),
+                    "an alternative has no alternatives",
+                    mend="List all of them at one level",
+                )
         if len(self.accelerators) > 1:
             mend = "Write one item for each accelerator"
             fail(below(where, "accelerators"), "an alternative has at most one accelerator", mend=mend)
@@ -232,7 +243,11 @@ def _without(item: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, A
 def parse_resources(value: Any, where: str) -> Resources:
     """One resources object; a list of them is `ordered`, a set `any_of`."""
     if isinstance(value, (list, tuple)):
-        return Resources.parse({"ordered": value}, where) if len(value) != 1 else Resources.parse(value[0], where)
+        return (
+            Resources.parse({"ordered": value}, where)
+            if len(value) != 1
+            else Resources.parse(value[0], where)
+        )
     if isinstance(value, (str, int, float)):
         mend = "Write fields, such as `resources: {infra: aws, accelerators: A100:8}`"
         fail(where, f"a mapping is expected, not {show(value)}", mend=mend)

@@ -163,7 +163,9 @@ def overriding(overrides: Any, where: str) -> dict[Any, Any]:
     if not isinstance(overrides, Iterable) or isinstance(overrides, (str, bytes)):
         fail(where, "a mapping or pairs of names and values are expected")
     pairs = list(overrides)
-    if not all(isinstance(pair, (list, tuple)) and len(pair) == 2 and isinstance(pair[0], str) for pair in pairs):
+    if not all(
+        isinstance(pair, (list, tuple)) and len(pair) == 2 and isinstance(pair[0], str) for pair in pairs
+    ):
         fail(where, "a mapping or pairs of names and values are expected")
     return dict(pairs)
 
@@ -173,11 +175,17 @@ def check_docker_login(envs: Mapping[str, Any], secrets: Mapping[str, Any]) -> N
     in_envs, in_secrets = ([name for name in _DOCKER if name in names] for names in (envs, secrets))
     if in_envs and in_secrets:
         why = "a registry's user, password and server come from one place"
-        fail(f"envs.{in_envs[0]}", "the registry's login is split", why=why, mend="Put all three into secrets")
+        fail(
+            f"envs.{in_envs[0]}", "the registry's login is split", why=why, mend="Put all three into secrets"
+        )
     for where, given in (("envs", in_envs), ("secrets", in_secrets)):
         missing = [name for name in _DOCKER if name not in given]
         if given and missing:
-            fail(f"{where}.{given[0]}", "the registry's login is not complete", mend=f"Add {' and '.join(missing)}")
+            fail(
+                f"{where}.{given[0]}",
+                "the registry's login is not complete",
+                mend=f"Add {' and '.join(missing)}",
+            )
 
 
 def _listed(item: Any, where: str) -> tuple[str, Secret]:

@@ -63,7 +63,7 @@ class ReadinessProbe(Record):
     headers = Field(map_of(text, text), cast("Mapping[str, str]", {}))
 
     @classmethod
-    def _longhand(cls, value: Any, where: str) -> Any:
+    def _longhand(cls, value: Any, where: str) -> Any:  # noqa: ARG003 - as above it
         return {"path": value} if isinstance(value, str) else value
 
 
@@ -86,7 +86,11 @@ class ReplicaPolicy(Record):
             what = f"{most} is less than `min_replicas`, {least}"
             fail(below(where, "max_replicas"), what, mend=f"Write at least {least}")
         if self.target_qps_per_replica is not None and most is None:
-            fail(below(where, "target_qps_per_replica"), "a target needs `max_replicas`", mend="Add `max_replicas`")
+            fail(
+                below(where, "target_qps_per_replica"),
+                "a target needs `max_replicas`",
+                mend="Add `max_replicas`",
+            )
         if most is not None and most != least and self.target_qps_per_replica is None:
             mend = "Add `target_qps_per_replica`, or make both numbers equal"
             fail(below(where, "max_replicas"), "a range of replicas needs a target", mend=mend)
@@ -119,14 +123,20 @@ class Pool(Record):
     def _check(self, where: str) -> None:
         ranged = [key for key in ("min_workers", "max_workers") if self.is_given(key)]
         if self.workers is not None and ranged:
-            fail(below(where, ranged[0]), f"`{ranged[0]}` does not go with `workers`", mend="Keep one of them")
+            fail(
+                below(where, ranged[0]), f"`{ranged[0]}` does not go with `workers`", mend="Keep one of them"
+            )
         for key in ("min_workers", "queue_length_threshold"):
             if self.is_given(key) and self.max_workers is None:
                 fail(below(where, key), f"`{key}` needs `max_workers`", mend="Add `max_workers`")
         if self.max_workers is not None and self.min_workers is None:
             fail(below(where, "max_workers"), "`max_workers` needs `min_workers`", mend="Add `min_workers`")
         if self.workers is None and not ranged:
-            fail(where, "the number of workers is missing", mend="Write `workers`, or `min_workers` and `max_workers`")
+            fail(
+                where,
+                "the number of workers is missing",
+                mend="Write `workers`, or `min_workers` and `max_workers`",
+            )
         if self.max_workers is not None and self.max_workers < (self.min_workers or 0):
             what = f"{self.max_workers} is less than `min_workers`, {self.min_workers}"
             fail(below(where, "max_workers"), what, mend=f"Write at least {self.min_workers}")
@@ -159,7 +169,11 @@ class Service(Record):
         if self.workers is not None or self.pool:
             clash = next((key for key in ("replicas", "replica_policy") if self.is_given(key)), None)
             if clash:
-                fail(below(where, clash), f"`{clash}` does not go with a pool of workers", mend="Write `workers`")
+                fail(
+                    below(where, clash),
+                    f"`{clash}` does not go with a pool of workers",
+                    mend="Write `workers`",
+                )
         self._check_targets(where)
 
     def _check_targets(self, where: str) -> None:

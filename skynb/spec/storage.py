@@ -46,7 +46,11 @@ def location(value: Any, where: str) -> str:
     match = _SCHEME.match(spelling)
     if match and match[1].lower() not in SCHEMES:
         kinds = [f"{scheme}://" for scheme in SCHEMES]
-        fail(where, f"{show(match[0])} is not a kind of URL known here", mend=nearest(match[0], kinds, "prefix"))
+        fail(
+            where,
+            f"{show(match[0])} is not a kind of URL known here",
+            mend=nearest(match[0], kinds, "prefix"),
+        )
     return spelling
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast, overload
 
 from skynb.errors import SpecError
 from skynb.spec import storage
@@ -43,6 +41,10 @@ from skynb.spec.storage import Storage, VolumeMount
 from skynb.spec.substitution import names_in, substitute
 from skynb.spec.wire import lift, restore
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
 T = TypeVar("T")
 D = TypeVar("D")
 
@@ -76,7 +78,7 @@ class Template(Field[T, D]):
             return self
         if not record.is_given(self.key):
             return self.default
-        return self.parse_filled(record._filled_in(self.key, {}), self.key)  # type: ignore[attr-defined]
+        return self.parse_filled(record.filled_in(self.key, {}), self.key)  # type: ignore[attr-defined]
 
 
 def _script(value: Any, where: str) -> str:
@@ -115,7 +117,9 @@ class Task(Record):
     secrets = Field(Secrets.parse, Secrets({}))
     managed_secrets = Field(list_of(ManagedSecret.parse), ())
     resources = Field(parse_resources, Resources())
-    file_mounts: Template[Mapping[str, str | Storage], Mapping[str, str | Storage]] = Template(storage.file_mounts, {})
+    file_mounts: Template[Mapping[str, str | Storage], Mapping[str, str | Storage]] = Template(
+        storage.file_mounts, {}
+    )
     service: Template[Service, None] = Template(Service.parse)
     pool: Template[Pool, None] = Template(Pool.parse)
     volumes: Template[
@@ -150,7 +154,7 @@ class Task(Record):
             kept = Secrets.parse(given.get("secrets") or {}, "secrets")
             given["secrets"] = {**kept, **plain(secrets, "secrets")}
         task = cls.parse(given, "")
-        task._join()
+        cls._join(task)
         return task
 
     @classmethod
@@ -158,7 +162,9 @@ class Task(Record):
         """The task of a YAML text with one document; an empty text is an empty task."""
         documents = read_documents(text)
         if len(documents) > 1:
-            fail("", f"one task is expected, not {len(documents)} documents", mend="Read a chain with load_dag")
+            fail(
+                "", f"one task is expected, not {len(documents)} documents", mend="Read a chain with load_dag"
+            )
         config = documents[0] if documents else None
         return cls.from_yaml_config(config, env_overrides, secrets_overrides)
 
@@ -188,13 +194,13 @@ class Task(Record):
             return getattr(self, field)
         values = {name: secret.reveal() for name, secret in self.secrets.having("value").items()}
         try:
-            return row.parse_filled(self._filled_in(field, values), field)
+            return row.parse_filled(self.filled_in(field, values), field)
         except SpecError:
-            named = sorted(names_in(dump(self._values[field])) & set(self.secrets))
+            named = sorted(names_in(dump(self.given[field])) & set(self.secrets))
             if not named:
                 raise
         # Outside of the handler, so that the first error, which may quote a secret, is not attached.
-        fail(field, f"it does not parse with the values of these secrets in place: {', '.join(named)}")
+        return fail(field, f"it does not parse with the values of these secrets in place: {', '.join(named)}")
 
     def validate(self) -> None:
         """Check every rule again; a task that exists has passed them."""
@@ -262,7 +268,7 @@ class Task(Record):
 
     def set_storage_mounts(self, storage_mounts: Mapping[str, Any] | None) -> Task:
         """Replace the file mounts that are storage objects."""
-        given = dump(self._values.get("file_mounts", {}))
+        given = dump(self.given.get("file_mounts", {}))
         kept = {path: mount for path, mount in given.items() if isinstance(mount, str)}
         return self._changed(file_mounts={**kept, **(storage_mounts or {})})
 
@@ -290,7 +296,7 @@ class Task(Record):
             fail("workdir", "a local folder does not go with a git checkout", mend="Give one of them")
         if git_url is None and git_ref is None:
             return self._changed(workdir=workdir)
-        current = dump(self._values.get("workdir"))
+        current = dump(self.given.get("workdir"))
         url = git_url or (current.get("url") if isinstance(current, dict) else None)
         return self._changed(workdir={"url": url, "ref": git_ref})
 
@@ -333,21 +339,25 @@ class Task(Record):
         unknown = {*self.secrets.having("reference"), *self.secrets.having("withheld")}
         for key, row in self.FIELDS.items():
             # What depends on a secret that is not here is checked where it is.
-            if isinstance(row, Template) and self.is_given(key) and not names_in(dump(self._values[key])) & unknown:
+            if (
+                isinstance(row, Template)
+                and self.is_given(key)
+                and not names_in(dump(self.given[key])) & unknown
+            ):
                 self.resolved(key)
 
-    def _filled_in(self, key: str, secrets: Mapping[str, str]) -> Any:
-        return substitute(dump(self._values[key]), {**self.envs, **secrets})
+    def filled_in(self, key: str, secrets: Mapping[str, str]) -> Any:
+        return substitute(dump(self.given[key]), {**self.envs, **secrets})
 
     def _text_mounts(self, wanted: Callable[[str], bool]) -> dict[str, str]:
         mounts = self.file_mounts.items()
         return {path: source for path, source in mounts if isinstance(source, str) and wanted(source)}
 
     def _merged(self, key: str, entries: Mapping[str, Any]) -> Task:
-        return self._changed(**{key: {**dump(self._values.get(key, {})), **mapping(entries, key)}})
+        return self._changed(**{key: {**dump(self.given.get(key, {})), **mapping(entries, key)}})
 
     def _changed(self, **changes: Any) -> Task:
-        before = self._values, self._extras
+        before = self.given, self._extras
         config = {**self.to_plain(), **plain(changes)}
         try:
             self._fill(config, "")
@@ -370,7 +380,9 @@ class Task(Record):
 
     def __copy__(self) -> Task:
         twin = type(self).__new__(type(self))
-        twin._settle(dict(self._values), dict(self._extras))
+        type(self)._settle(  # noqa: SLF001 - its own class
+            twin, dict(self.given), dict(self._extras)
+        )
         return twin
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Task:

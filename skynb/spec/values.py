@@ -87,7 +87,9 @@ def minutes(value: Any, where: str) -> int:
             return int(match[1]) * _SECONDS_PER_UNIT[match[2].lower() or "m"] // 60
     elif isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
-    fail(where, f"{show(value)} is not a duration", mend="Write minutes as `30`, or `90m`, `2h`, `1d`, `1w`")
+    return fail(
+        where, f"{show(value)} is not a duration", mend="Write minutes as `30`, or `90m`, `2h`, `1d`, `1w`"
+    )
 
 
 def seconds(value: Any, where: str) -> int:
@@ -98,7 +100,11 @@ def seconds(value: Any, where: str) -> int:
             return int(match[1]) * _SECONDS_PER_UNIT[match[2].lower() or "s"]
     elif isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
-    fail(where, f"{show(value)} is not a duration", mend="Write seconds as `30`, or `90s`, `10m`, `2h`, `1d`, `1w`")
+    return fail(
+        where,
+        f"{show(value)} is not a duration",
+        mend="Write seconds as `30`, or `90s`, `10m`, `2h`, `1d`, `1w`",
+    )
 
 
 port_number = integer(1, 65535)
@@ -113,7 +119,9 @@ def ports(value: Any, where: str) -> tuple[str, ...]:
 
 def port_range(value: Any, where: str) -> str:
     """`8080` or `10000-10010`, within 1..65535."""
-    match = re.fullmatch(r"\s*([0-9]{1,9})\s*(?:-\s*([0-9]{1,9})\s*)?", value) if isinstance(value, str) else None
+    match = (
+        re.fullmatch(r"\s*([0-9]{1,9})\s*(?:-\s*([0-9]{1,9})\s*)?", value) if isinstance(value, str) else None
+    )
     if isinstance(value, str) and match is None:
         fail(where, f"{show(value)} is not a port", mend="Write `8080` or `10000-10010`")
     if match is None:
