@@ -1,7 +1,7 @@
 """Build the shipped snapshot from a table of facts: python catalog/build_snapshot.py FACTS.csv.gz --collected DATE.
 
-The facts are a CSV with the columns named in `read_facts`; nothing of it travels but the figures. The same facts
-give the same bytes.
+The facts are a CSV with the columns named in `read_facts`; nothing of it travels but the figures. The same
+facts give the same bytes.
 """
 
 from __future__ import annotations

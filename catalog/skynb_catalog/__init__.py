@@ -1,7 +1,8 @@
 """What can be rented, where, for how much.
 
 Start at `Catalog` (`store.py`); names of accelerators are in `accelerators.py`, what may never be chosen in
-`sanity.py`, and the path from the shipped snapshot to the user's cache is `snapshots.py` -> `schema.py` -> `cache.py`.
+`sanity.py`, and the path from the shipped snapshot to the user's cache is `snapshots.py` -> `schema.py` ->
+`cache.py`.
 """
 
 from __future__ import annotations

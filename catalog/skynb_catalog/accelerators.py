@@ -21,9 +21,10 @@ class Accelerator(NamedTuple):
 
 _KNOWN = {
     "nvidia": """A10:24 A100:40 A100-80GB:80 A10G:24 A30:24 A40:48 A4000:16 A5000:24 A6000:48 A800:80 B200:180
-        B300:288 GB200:192 GB300:278 GH200:96 GTX1080Ti:11 H100:80 H100-MEGA:80 H100-NVL:94 H20:96 H200:141 H800:80
-        K520:4 K80:12 L4:24 L40:48 L40S:48 M4000:8 M60:8 P100:16 P4:8 P40:24 P4000:8 RTX-PRO-4500:32
-        RTX-PRO-6000:96 RTX3060:12 RTX3070:8 RTX3080:10 RTX3090:24 RTX4060Ti:16 RTX4080:16 RTX4090:24 RTX5080:16
+        B300:288 GB200:192 GB300:278 GH200:96 GTX1080Ti:11 H100:80 H100-MEGA:80 H100-NVL:94 H20:96 H200:141
+        H800:80 K520:4 K80:12 L4:24 L40:48 L40S:48 M4000:8 M60:8 P100:16 P4:8 P40:24 P4000:8 RTX-PRO-4500:32
+        RTX-PRO-6000:96 RTX3060:12 RTX3070:8 RTX3080:10 RTX3090:24 RTX4060Ti:16 RTX4080:16 RTX4090:24
+        RTX5080:16
         RTX5090:32 RTX6000:24 RTX6000-Ada:48 T4:16 T4g:16 V100:16 V100-32GB:32""",
     "amd": "MI25:16 MI210:64 MI250:128 MI300X:192 MI325X:256 MI355X:288 V520:8 V620:32 V710:28",
     "aws": "Inferentia:8 Inferentia2:32 Trainium:32 Trainium2:96",
@@ -52,7 +53,8 @@ _ALIASES = {
 
 _GPU_VENDORS = frozenset({"nvidia", "amd"})
 _TPU = re.compile(r"tpu(v2|v3|v4|v5e|v5litepod|v5p|v6e)(\d+)")
-# GiB for each unit of the number that ends a TPU's name: a core up to v5p (v4 and v5p: half a chip), else a chip.
+# GiB for each unit of the number that ends a TPU's name: a core up to v5p (v4 and v5p: half a chip), else a
+# chip.
 _TPU_GIB = {"v2": 8, "v3": 16, "v4": 16, "v5litepod": 16, "v5p": 47.5, "v6e": 32}
 _MEMORY = re.compile(r"(?:([a-z]+):)?(\d+)([gmt])b?(\+?)")
 _DRIVER_NOISE = re.compile(r"\b(nvidia|tesla|geforce|quadro|graphics|gpu|generation)\b", re.IGNORECASE)

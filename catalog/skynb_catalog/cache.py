@@ -1,7 +1,7 @@
 """The user's cached database: where it lies, how it comes to be, and when it is thrown away.
 
-Several processes may start at once and each may build it: every one writes its own temporary file and renames it
-into place, so that a reader sees a whole file or none.
+Several processes may start at once and each may build it: every one writes its own temporary file and renames
+it into place, so that a reader sees a whole file or none.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ def shipped_stamp() -> Stamp:
         digest, collected, rows = (_SHIPPED / "stamp.txt").read_text(encoding="ascii").split()
         return Stamp(digest, collected, int(rows))
     except (OSError, ValueError) as error:
-        raise CatalogError("the catalog's snapshot is missing", why=str(error), mend="Reinstall skynb") from error
+        raise CatalogError(
+            "the catalog's snapshot is missing", why=str(error), mend="Reinstall skynb"
+        ) from error
 
 
 def cache_dir() -> Path:

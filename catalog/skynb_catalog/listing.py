@@ -48,7 +48,9 @@ def set_aside(db: sqlite3.Connection, reason: str | None) -> list[tuple[str, str
         "JOIN cloud c ON c.id = t.cloud JOIN region r ON r.id = o.region JOIN reason w ON w.id = o.reason "
         "WHERE w.text = ? OR ? IS NULL ORDER BY o.type, o.region, o.zone"
     )
-    return [(cloud, region or None, name, why) for cloud, region, name, why in db.execute(sql, (reason, reason))]
+    return [
+        (cloud, region or None, name, why) for cloud, region, name, why in db.execute(sql, (reason, reason))
+    ]
 
 
 def _where(name: str | None, clouds: Sequence[str] | None) -> tuple[str, tuple[str, ...]]:

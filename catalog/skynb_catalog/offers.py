@@ -38,8 +38,8 @@ class Offer:
     """A machine that can be rented at a known price.
 
     region None: the price holds wherever the cloud offers the type. zone None: any zone of the region.
-    hourly_micro, spot_hourly_micro: micro-dollars per hour for the whole machine; spot None: not offered or not
-    known. as_of, spot_as_of: ISO date of the price at its source, None where the source carries none.
+    hourly_micro, spot_hourly_micro: micro-dollars per hour for the whole machine; spot None: not offered or
+    not known. as_of, spot_as_of: ISO date of the price at its source, None where the source carries none.
     accelerator_memory_gib: GiB of each accelerator.
     """
 

@@ -1,7 +1,7 @@
 """Which rows may never be chosen, and why. Pure: the snapshot's builder and a later refresh both ask here.
 
-The optimizer picks a wrong price exactly because it is wrong (too low), so a doubtful row is set aside with its
-reason instead of competing. It stays in the file, so that anybody can see what was refused.
+The optimizer picks a wrong price exactly because it is wrong (too low), so a doubtful row is set aside with
+its reason instead of competing. It stays in the file, so that anybody can see what was refused.
 """
 
 from __future__ import annotations

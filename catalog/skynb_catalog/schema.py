@@ -1,9 +1,9 @@
 """The SQLite file that answers queries: its tables, its indices, and how a snapshot becomes one.
 
 A *shape* is what a query asks about (accelerator, count, vCPUs, memory, architecture) in one cloud. There are
-about a thousand, each with its cheapest price, so a query first finds its shapes and then reads, shape by shape in
-the order of their cheapest price, only the offers it returns. `offer` holds what may be chosen and nothing else;
-what may not stands in `aside` with its reason.
+about a thousand, each with its cheapest price, so a query first finds its shapes and then reads, shape by
+shape in the order of their cheapest price, only the offers it returns. `offer` holds what may be chosen and
+nothing else; what may not stands in `aside` with its reason.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from skynb_catalog.offers import Stamp
     from skynb_catalog.snapshots import Snapshot
 
-# Units: count and vcpus in thousandths, memory in MiB, price and spot in micro-dollars per hour, as_of in days
-# since 1970. 0 (for a name: '') stands for unknown, except that an unknown spot price is NULL.
+# Units: count and vcpus in thousandths, memory in MiB, price and spot in micro-dollars per hour, as_of in
+# days since 1970. 0 (for a name: '') stands for unknown, except that an unknown spot price is NULL.
 _TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE cloud (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
@@ -144,4 +144,4 @@ def _set_aside(snapshot: Snapshot) -> list[tuple[int | None, ...]]:
         c["reason"],
         strict=True,
     )
-    return sorted((row for row in rows if row[-1]), key=lambda row: row[:3])  # type: ignore[arg-type, return-value]
+    return sorted((row for row in rows if row[-1]), key=lambda row: row[:3])

@@ -1,15 +1,15 @@
 """Queries over the database: which shapes fit, and their offers in the order of price.
 
-The offers of one shape lie in that order on disk. Shapes are merged from the one with the cheapest price on, and a
-shape is read only when the merge reaches its cheapest price; hence the cost of a query follows what it returns, not
-what the catalog holds.
+The offers of one shape lie in that order on disk. Shapes are merged from the one with the cheapest price on,
+and a shape is read only when the merge reaches its cheapest price; hence the cost of a query follows what it
+returns, not what the catalog holds.
 """
 
 from __future__ import annotations
 
 from heapq import merge
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from skynb_catalog.offers import Offer, day
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from skynb_catalog.offers import Amount, Query
+
+# price, region, zone, type, shape (enough to order any two), and the row with its shape, or None at first
+Entry: TypeAlias = "tuple[int, int, int, int, int, tuple[Shape, Any] | None]"
 
 _FRACTION_SLACK = 10  # thousandths: a third is written 0.33, 0.333 or 0.33333333
 
@@ -31,7 +34,7 @@ class Shape(NamedTuple):
     cloud_id: int
     cloud: str
     accelerator: str
-    count: int
+    accelerator_count: int
     vcpus: int
     memory: int
     arch: str
@@ -46,7 +49,7 @@ class Clause(NamedTuple):
 
 def offers(db: sqlite3.Connection, query: Query) -> list[Offer]:
     """What fits, ranked. At most `query.limit` of them."""
-    streams = []
+    streams: list[Iterator[Entry]] = []
     for shape in shapes(db, query):
         if query.max_hourly_micro is not None and shape.floor > query.max_hourly_micro:
             continue
@@ -193,18 +196,18 @@ def _regions_of(db: sqlite3.Connection, region: str | None, cloud: int) -> list[
     return [number for (number,) in db.execute(sql, (region, cloud))]
 
 
-def _stream(
-    db: sqlite3.Connection, query: Query, shape: Shape, region: int | None
-) -> Iterator[tuple[int, int, int, int, int, tuple[Shape, Any] | None]]:
-    # The first entry promises "nothing cheaper than this here" and costs no query; the merge asks for the second
-    # only when it has come so far.
+def _stream(db: sqlite3.Connection, query: Query, shape: Shape, region: int | None) -> Iterator[Entry]:
+    # The first entry promises "nothing cheaper than this here" and costs no query; the merge asks for the
+    # second only when it has come so far.
     yield (shape.floor, -1, -1, -1, shape.id, None)
     sql, values = stream_statement(query, shape.id, region)
     for row in db.execute(sql, values).fetchall():
         yield (*row[:4], shape.id, (shape, row))
 
 
-def _count_in(db: sqlite3.Connection, query: Query, shape: Shape, region: int | None, place: list[Clause]) -> int:
+def _count_in(
+    db: sqlite3.Connection, query: Query, shape: Shape, region: int | None, place: list[Clause]
+) -> int:
     clauses = [Clause("o.shape = ?", (shape.id,)), *place]
     if region is not None:
         clauses.append(Clause("o.region = ?", (region,)))
@@ -233,7 +236,7 @@ def _offer(shape: Shape, row: Any) -> Offer:
         vcpus=shape.vcpus / 1000 or None,
         memory_gib=shape.memory / 1024 or None,
         accelerator=shape.accelerator or None,
-        accelerator_count=shape.count / 1000 or None,
+        accelerator_count=shape.accelerator_count / 1000 or None,
         accelerator_memory_gib=memory / 1024 or None,
         arch=shape.arch or None,
         hourly_micro=price,

@@ -1,7 +1,7 @@
 """The shipped snapshot: one compressed file of integer columns, and a small page that says what is in it.
 
-`pack` orders the rows as the database will keep them, so that loading them is one append. Names are numbered in
-sorted order; comparing numbers is comparing names. Equal facts give equal bytes.
+`pack` orders the rows as the database will keep them, so that loading them is one append. Names are numbered
+in sorted order; comparing numbers is comparing names. Equal facts give equal bytes.
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ def unpack(packed: bytes) -> Snapshot:
         head, _, body = lzma.decompress(packed).partition(b"\n")
         page = json.loads(head)
     except (lzma.LZMAError, ValueError) as error:
-        raise CatalogError("the catalog's snapshot is damaged", why=str(error), mend="Reinstall skynb") from error
+        raise CatalogError(
+            "the catalog's snapshot is damaged", why=str(error), mend="Reinstall skynb"
+        ) from error
     if page["format"] != FORMAT:
         raise CatalogError(f"the catalog's snapshot has format {page['format']}, this skynb reads {FORMAT}")
     columns: dict[str, Sequence[int]] = {}
@@ -133,7 +135,8 @@ def _number(facts: Sequence[Fact]) -> tuple[dict[str, list[list[Any]]], list[tup
     accelerators = _numbers(["", *(fact.accelerator or "" for fact in facts)])
     shapes = _numbers(_shape(fact) for fact in facts)
     types = _numbers(
-        (fact.cloud, fact.instance_type, shapes[_shape(fact)], _mib(fact.accelerator_memory_gib)) for fact in facts
+        (fact.cloud, fact.instance_type, shapes[_shape(fact)], _mib(fact.accelerator_memory_gib))
+        for fact in facts
     )
     sources = _numbers(fact.source for fact in facts)
     tables = {
