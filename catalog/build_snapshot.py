@@ -1,4 +1,4 @@
-"""Build the shipped snapshot from a table of facts: python catalog/build_snapshot.py FACTS.csv.gz --collected DATE.
+"""Build the shipped snapshot: python catalog/build_snapshot.py FACTS.csv.gz --collected DATE.
 
 The facts are a CSV with the columns named in `read_facts`; nothing of it travels but the figures. The same
 facts give the same bytes.
@@ -22,7 +22,7 @@ _HOME = Path(__file__).parent / "skynb_catalog" / "snapshot"
 
 
 def read_facts(path: Path) -> list[Fact]:
-    """The rows of a facts file, with canonical accelerator names. An unknown accelerator is refused by name."""
+    """The rows of a facts file, with canonical accelerator names; an unknown one is refused by name."""
     with gzip.open(path, "rt", encoding="utf-8", newline="") as lines:
         return [_fact(row) for row in csv.DictReader(lines)]
 

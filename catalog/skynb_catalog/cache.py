@@ -15,7 +15,7 @@ from pathlib import Path
 from skynb_catalog.errors import CatalogError
 from skynb_catalog.offers import Stamp
 
-_SHIPPED = Path(__file__).parent / "snapshot"
+SHIPPED = Path(__file__).parent / "snapshot" / "offers.xz"
 SCHEMA = 1  # part of the file's name: raise it with every change of the tables in `schema.py`
 _KEEP_SECONDS = 30 * 24 * 3600
 
@@ -23,7 +23,7 @@ _KEEP_SECONDS = 30 * 24 * 3600
 def shipped_stamp() -> Stamp:
     """What the snapshot inside this package is. Raises CatalogError if the package is damaged."""
     try:
-        digest, collected, rows = (_SHIPPED / "stamp.txt").read_text(encoding="ascii").split()
+        digest, collected, rows = (SHIPPED.parent / "stamp.txt").read_text(encoding="ascii").split()
         return Stamp(digest, collected, int(rows))
     except (OSError, ValueError) as error:
         raise CatalogError(
@@ -108,7 +108,7 @@ def _open(path: Path, stamp: Stamp) -> sqlite3.Connection | None:
 
 
 def _build_and_open(path: Path, stamp: Stamp) -> sqlite3.Connection:
-    build(path, stamp, (_SHIPPED / "offers.xz").read_bytes())
+    build(path, stamp, SHIPPED.read_bytes())
     db = _open(path, stamp)
     if db is None:
         raise OSError(f"{path} is not what was written to it")

@@ -1,4 +1,4 @@
-"""What `skynb gpus` shows: every accelerator with its machines and cheapest price, list prices marked as such."""
+"""What `skynb gpus` shows: accelerators with their machines and cheapest price, list prices marked so."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def accelerators(
         f"JOIN confidence k ON k.id = o.confidence WHERE {where} GROUP BY {group}"
     )
     aside = (
-        f"SELECT {_COLUMNS}, MIN(IFNULL(o.price, -1)), o.spot, r.name, o.as_of, k.name, w.text, o.type, o.region "  # noqa: S608
+        f"SELECT {_COLUMNS}, MIN(IFNULL(o.price, -1)), o.spot, r.name, o.as_of, k.name, w.text, "  # noqa: S608
+        "o.type, o.region "
         "FROM shape s CROSS JOIN type t ON t.shape = s.id CROSS JOIN aside o ON o.type = t.id "
         f"{_NAMES} JOIN region r ON r.id = o.region JOIN confidence k ON k.id = o.confidence "
         f"JOIN reason w ON w.id = o.reason WHERE {where} AND w.text IN (?, ?) GROUP BY {group}"

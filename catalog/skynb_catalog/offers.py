@@ -1,4 +1,4 @@
-"""What is asked of the catalog and what it answers. Money is integer micro-dollars per hour; memory is GiB."""
+"""What is asked of the catalog and what it answers. Money is micro-dollars per hour; memory is GiB."""
 
 from __future__ import annotations
 

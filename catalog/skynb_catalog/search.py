@@ -135,13 +135,19 @@ def counts_of(db: sqlite3.Connection, accelerators: Sequence[str]) -> dict[str, 
 
 def regions(db: sqlite3.Connection, cloud: str) -> list[str]:
     """The regions of a cloud, by name."""
-    sql = "SELECT r.name FROM region r JOIN cloud c ON c.id = r.cloud WHERE c.name = ? AND r.name <> '' ORDER BY r.id"
+    sql = (
+        "SELECT r.name FROM region r JOIN cloud c ON c.id = r.cloud "
+        "WHERE c.name = ? AND r.name <> '' ORDER BY r.id"
+    )
     return [name for (name,) in db.execute(sql, (cloud,))]
 
 
 def instance_types(db: sqlite3.Connection, cloud: str | None) -> list[str]:
     """The instance types, of one cloud or of all, that are not list prices."""
-    sql = "SELECT DISTINCT t.name FROM type t JOIN cloud c ON c.id = t.cloud WHERE c.name = ? OR ? IS NULL ORDER BY 1"
+    sql = (
+        "SELECT DISTINCT t.name FROM type t JOIN cloud c ON c.id = t.cloud "
+        "WHERE c.name = ? OR ? IS NULL ORDER BY 1"
+    )
     found = (name for (name,) in db.execute(sql, (cloud, cloud)))
     return [name for name in found if not name.startswith("per-gpu:")]
 

@@ -41,7 +41,7 @@ class Catalog:
         return self._ask(lambda db: search.offers(db, query))
 
     def count(self, query: Query) -> dict[str, int]:
-        """How many offers fit, per cloud that has any; the query's limit does not count. Raises CatalogError."""
+        """How many offers fit, per cloud that has any, whatever the query's limit. Raises CatalogError."""
         return self._ask(lambda db: search.count(db, query))
 
     def accelerators(

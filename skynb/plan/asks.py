@@ -15,7 +15,33 @@ if TYPE_CHECKING:
 LOCAL = "local"
 # What SkyPilot's task files may name, whether or not the catalog has prices for it.
 SKYPILOT_CLOUDS = frozenset(
-    ["aws", "azure", "cudo", "do", "fluidstack", "gcp", "hyperbolic", "ibm", "kubernetes", "lambda", "mithril", "nebius", "oci", "paperspace", "primeintellect", "runpod", "scp", "seeweb", "shadeform", "slurm", "ssh", "vast", "verda", "vsphere", "yotta"]
+    {
+        "aws",
+        "azure",
+        "cudo",
+        "do",
+        "fluidstack",
+        "gcp",
+        "hyperbolic",
+        "ibm",
+        "kubernetes",
+        "lambda",
+        "mithril",
+        "nebius",
+        "oci",
+        "paperspace",
+        "primeintellect",
+        "runpod",
+        "scp",
+        "seeweb",
+        "shadeform",
+        "slurm",
+        "ssh",
+        "vast",
+        "verda",
+        "vsphere",
+        "yotta",
+    }
 )
 _ALSO = {"k8s": "kubernetes"}
 _DEFAULT_CPUS = Amount(8, at_least=True)
@@ -133,17 +159,13 @@ def ask(item: ItemLike, alternative: int, *, enabled: Sequence[str] | None, know
         count=count,
         cpus=_DEFAULT_CPUS if defaulted else _amount(item.cpus),
         memory=_DEFAULT_MEMORY if defaulted else _amount(item.memory),
-        clouds=(cloud,) if cloud else None if enabled is None else tuple(enabled),
+        clouds=_within(cloud, enabled),
         region=region,
         zone=None if account_zone else zone,
         instance_type=item.instance_type,
         spot=bool(item.use_spot),
         max_hourly_micro=None if item.max_hourly_cost is None else round(item.max_hourly_cost * 1_000_000),
     )
-    if cloud and cloud != LOCAL and enabled is not None and cloud not in enabled:
-        raise NoOfferError(
-            f"{cloud} is not enabled here", mend=f"Enabled: {_listed(enabled)}", where="resources.infra"
-        )
     return Ask(alternative, cloud, query, defaulted, zone if account_zone else None)
 
 
@@ -151,6 +173,12 @@ def cloud_name(name: str) -> str:
     """A cloud's canonical name, for any case."""
     lower = name.strip().casefold()
     return _ALSO.get(lower, lower)
+
+
+def _within(cloud: str | None, enabled: Sequence[str] | None) -> tuple[str, ...] | None:
+    if cloud is None:
+        return None if enabled is None else tuple(enabled)
+    return (cloud,) if enabled is None or cloud in enabled or cloud == LOCAL else ()
 
 
 def _cloud(name: str | None, known: Collection[str]) -> str | None:

@@ -106,6 +106,12 @@ def _alternative(
         return outside, len(outside), []
     inside, counts = _inside(wanted, catalog)
     group = ranked([outside, inside], ordered=False)
+    if not group and wanted.query.clouds == () and wanted.cloud:
+        raise NoOfferError(
+            f"{wanted.cloud} is not enabled here",
+            mend=f"Enabled: {', '.join(enabled or ()) or 'none'}",
+            where="resources.infra",
+        )
     if not group:
         why, mend = explain(catalog, wanted.query)
         raise NoOfferError(f"nothing fits {described(wanted.query)}", why=why, mend=mend, where="resources")

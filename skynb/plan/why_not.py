@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def explain(catalog: Catalog, query: Query) -> tuple[str, str | None]:
-    """Why a query finds nothing (a sentence), and what would (another), by leaving out one limit at a time."""
+    """Why a query finds nothing, and what would do, found by leaving out one limit at a time."""
     return (
         _unknown_type(catalog, query)
         or _wrong_kind(catalog, query)
@@ -42,7 +42,7 @@ def rejected_clouds(
     ):
         if not left:
             return
-        looser = replace(relaxed, **change)  # type: ignore[arg-type]
+        looser = replace(relaxed, **change)
         if looser == relaxed:
             continue
         relaxed = looser
@@ -132,7 +132,7 @@ def _machine(offer: Offer, query: Query) -> str:
 
 
 def _clouds_with(catalog: Catalog, query: Query) -> Sequence[str]:
-    """The clouds, of those asked, that rent the kind at all; every cloud that rents machines if none is named."""
+    """The clouds, of those asked, that rent this kind of machine at all."""
     if query.accelerators:
         have = list(catalog.counts_of(query.accelerators))
     else:
