@@ -12,9 +12,25 @@ from skynb._version import __version__
 
 if TYPE_CHECKING:
     from skynb.errors import SkynbError as SkynbError
+    from skynb.errors import SpecError as SpecError
+    from skynb.spec import Dag as Dag
+    from skynb.spec import Resources as Resources
+    from skynb.spec import Service as Service
+    from skynb.spec import Storage as Storage
+    from skynb.spec import Task as Task
+    from skynb.spec import Volume as Volume
+    from skynb.spec import load_dag as load_dag
 
 _HOMES = {
+    "Dag": "skynb.spec",
+    "Resources": "skynb.spec",
+    "Service": "skynb.spec",
     "SkynbError": "skynb.errors",
+    "SpecError": "skynb.errors",
+    "Storage": "skynb.spec",
+    "Task": "skynb.spec",
+    "Volume": "skynb.spec",
+    "load_dag": "skynb.spec",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604 - the keys are strings

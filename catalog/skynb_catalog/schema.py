@@ -1,0 +1,147 @@
+"""The SQLite file that answers queries: its tables, its indices, and how a snapshot becomes one.
+
+A *shape* is what a query asks about (accelerator, count, vCPUs, memory, architecture) in one cloud. There are
+about a thousand, each with its cheapest price, so a query first finds its shapes and then reads, shape by
+shape in the order of their cheapest price, only the offers it returns. `offer` holds what may be chosen and
+nothing else; what may not stands in `aside` with its reason.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from skynb_catalog.sanity import REASONS
+from skynb_catalog.snapshots import CONFIDENCES, NONE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from skynb_catalog.offers import Stamp
+    from skynb_catalog.snapshots import Snapshot
+
+# Units: count and vcpus in thousandths, memory in MiB, price and spot in micro-dollars per hour, as_of in
+# days since 1970. 0 (for a name: '') stands for unknown, except that an unknown spot price is NULL.
+_TABLES = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE cloud (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE region (id INTEGER PRIMARY KEY, cloud INTEGER NOT NULL, name TEXT NOT NULL);
+CREATE TABLE zone (id INTEGER PRIMARY KEY, name TEXT NOT NULL);
+CREATE TABLE accelerator (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE source (id INTEGER PRIMARY KEY, text TEXT NOT NULL);
+CREATE TABLE confidence (id INTEGER PRIMARY KEY, name TEXT NOT NULL);
+CREATE TABLE reason (id INTEGER PRIMARY KEY, text TEXT NOT NULL);
+CREATE TABLE type (
+    id INTEGER PRIMARY KEY, cloud INTEGER NOT NULL, name TEXT NOT NULL, shape INTEGER NOT NULL,
+    accelerator_memory INTEGER NOT NULL
+);
+CREATE TABLE offer (
+    shape INTEGER NOT NULL, price INTEGER NOT NULL, region INTEGER NOT NULL, zone INTEGER NOT NULL,
+    type INTEGER NOT NULL, spot INTEGER, as_of INTEGER NOT NULL, spot_as_of INTEGER NOT NULL,
+    source INTEGER NOT NULL, confidence INTEGER NOT NULL,
+    PRIMARY KEY (shape, price, region, zone, type)
+) WITHOUT ROWID;
+CREATE TABLE aside (
+    type INTEGER NOT NULL, region INTEGER NOT NULL, zone INTEGER NOT NULL, price INTEGER, spot INTEGER,
+    as_of INTEGER NOT NULL, spot_as_of INTEGER NOT NULL, source INTEGER NOT NULL, confidence INTEGER NOT NULL,
+    reason INTEGER NOT NULL,
+    PRIMARY KEY (type, region, zone)
+) WITHOUT ROWID;
+CREATE TABLE shape (
+    accelerator INTEGER NOT NULL, count INTEGER NOT NULL, vcpus INTEGER NOT NULL, memory INTEGER NOT NULL,
+    arch TEXT NOT NULL, cloud INTEGER NOT NULL, id INTEGER NOT NULL UNIQUE,
+    floor INTEGER, offers INTEGER NOT NULL, spot_floor INTEGER, spot_offers INTEGER NOT NULL,
+    PRIMARY KEY (accelerator, count, vcpus, memory, arch, cloud)
+) WITHOUT ROWID;
+CREATE TEMP TABLE bare_shape (id INTEGER PRIMARY KEY, accelerator, count, vcpus, memory, arch, cloud);
+"""
+
+_INDICES = """
+CREATE INDEX offer_by_spot ON offer (
+    shape, spot, region, zone, type, price, as_of, spot_as_of, source, confidence
+) WHERE spot IS NOT NULL;
+CREATE INDEX offer_by_region ON offer (region, shape, price, zone, type);
+CREATE INDEX region_by_name ON region (name, cloud);
+CREATE INDEX zone_by_name ON zone (name);
+CREATE INDEX type_by_name ON type (name);
+CREATE INDEX type_by_shape ON type (shape);
+INSERT INTO shape
+SELECT b.accelerator, b.count, b.vcpus, b.memory, b.arch, b.cloud, b.id,
+    MIN(o.price), COUNT(o.price), MIN(o.spot), COUNT(o.spot)
+FROM bare_shape b LEFT JOIN offer o ON o.shape = b.id GROUP BY b.id;
+"""
+
+
+def write(snapshot: Snapshot, stamp: Stamp, path: Path) -> None:
+    """Write the whole catalog into a new SQLite file. Raises sqlite3.Error (full or read-only disk)."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        # The file is renamed into place only when complete, so a journal would protect nothing.
+        db.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA temp_store = MEMORY;")
+        db.execute("BEGIN")
+        for statement in _statements(_TABLES):
+            db.execute(statement)
+        _write_names(db, snapshot, stamp)
+        marks = ", ".join("?" * 10)
+        db.executemany(f"INSERT INTO offer VALUES ({marks})", _choosable(snapshot))  # noqa: S608 - marks only
+        db.executemany(f"INSERT INTO aside VALUES ({marks})", _set_aside(snapshot))  # noqa: S608 - marks only
+        for statement in _statements(_INDICES):
+            db.execute(statement)
+        db.execute("COMMIT")
+
+
+def _statements(script: str) -> list[str]:
+    # executescript would commit the transaction that makes loading fast.
+    return [part for part in script.split(";") if part.strip()]
+
+
+def _write_names(db: sqlite3.Connection, snapshot: Snapshot, stamp: Stamp) -> None:
+    tables = snapshot.tables | {
+        "confidence": [[name] for name in CONFIDENCES],
+        "reason": [[""], *([text] for text in REASONS)],
+    }
+    tables["bare_shape"] = tables.pop("shape")
+    for table, rows in tables.items():
+        if rows:
+            marks = ", ".join("?" * (1 + len(rows[0])))
+            numbered = ([number, *row] for number, row in enumerate(rows))
+            db.executemany(f"INSERT INTO {table} VALUES ({marks})", numbered)  # noqa: S608 - our own names
+    meta = {"hash": stamp.hash, "collected": stamp.collected, "rows": stamp.rows}
+    db.executemany("INSERT INTO meta VALUES (?, ?)", [(key, str(value)) for key, value in meta.items()])
+
+
+def _choosable(snapshot: Snapshot) -> Iterator[tuple[int | None, ...]]:
+    c = snapshot.columns
+    rows = zip(
+        c["shape"],
+        c["price"],
+        c["region"],
+        c["zone"],
+        c["type"],
+        [None if spot == NONE else spot for spot in c["spot"]],
+        c["as_of"],
+        c["spot_as_of"],
+        c["source"],
+        c["confidence"],
+        strict=True,
+    )
+    return (row for row, reason in zip(rows, c["reason"], strict=True) if not reason)
+
+
+def _set_aside(snapshot: Snapshot) -> list[tuple[int | None, ...]]:
+    c = snapshot.columns
+    rows = zip(
+        c["type"],
+        c["region"],
+        c["zone"],
+        [None if price == NONE else price for price in c["price"]],
+        [None if spot == NONE else spot for spot in c["spot"]],
+        c["as_of"],
+        c["spot_as_of"],
+        c["source"],
+        c["confidence"],
+        c["reason"],
+        strict=True,
+    )
+    return sorted((row for row in rows if row[-1]), key=lambda row: row[:3])

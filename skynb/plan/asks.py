@@ -1,0 +1,243 @@
+"""From the task's words to the catalog's: each alternative of the resources becomes one `Ask`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+from skynb.errors import NoOfferError, SpecError
+from skynb_catalog import Amount, Query, UnknownAcceleratorError, by_memory, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+LOCAL = "local"
+# What SkyPilot's task files may name, whether or not the catalog has prices for it.
+SKYPILOT_CLOUDS = frozenset(
+    {
+        "aws",
+        "azure",
+        "cudo",
+        "do",
+        "fluidstack",
+        "gcp",
+        "hyperbolic",
+        "ibm",
+        "kubernetes",
+        "lambda",
+        "mithril",
+        "nebius",
+        "oci",
+        "paperspace",
+        "primeintellect",
+        "runpod",
+        "scp",
+        "seeweb",
+        "shadeform",
+        "slurm",
+        "ssh",
+        "vast",
+        "verda",
+        "vsphere",
+        "yotta",
+    }
+)
+_ALSO = {"k8s": "kubernetes"}
+_DEFAULT_CPUS = Amount(8, at_least=True)
+_DEFAULT_MEMORY = Amount(4, at_least=True, per_cpu=True)
+
+
+class QuantityLike(Protocol):
+    """vCPUs or GiB of memory."""
+
+    @property
+    def value(self) -> float: ...
+    @property
+    def at_least(self) -> bool: ...
+    @property
+    def per_cpu(self) -> bool: ...
+
+
+class AcceleratorLike(Protocol):
+    """A name, or without one a memory size; and how many."""
+
+    @property
+    def name(self) -> str | None: ...
+    @property
+    def count(self) -> float: ...
+    @property
+    def manufacturer(self) -> str | None: ...
+    @property
+    def memory_gb(self) -> float | None: ...
+    @property
+    def memory_at_least(self) -> bool: ...
+
+
+class InfraLike(Protocol):
+    """Where; None means anywhere."""
+
+    @property
+    def cloud(self) -> str | None: ...
+    @property
+    def region(self) -> str | None: ...
+    @property
+    def zone(self) -> str | None: ...
+
+
+class ItemLike(Protocol):
+    """One alternative of a task's resources."""
+
+    @property
+    def infra(self) -> InfraLike: ...
+    @property
+    def accelerators(self) -> Sequence[AcceleratorLike]: ...
+    @property
+    def cpus(self) -> QuantityLike | None: ...
+    @property
+    def memory(self) -> QuantityLike | None: ...
+    @property
+    def instance_type(self) -> str | None: ...
+    @property
+    def use_spot(self) -> bool: ...
+    @property
+    def max_hourly_cost(self) -> float | None: ...
+
+
+class ResourcesLike(Protocol):
+    """A task's resources."""
+
+    def alternatives(self) -> tuple[bool, Sequence[ItemLike]]:
+        """Whether their order is a preference, and the alternatives."""
+        ...
+
+
+class TaskLike(Protocol):
+    """What a plan needs to know of a task."""
+
+    @property
+    def name(self) -> str | None: ...
+    @property
+    def num_nodes(self) -> int: ...
+    @property
+    def resources(self) -> ResourcesLike: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """An alternative as a query of the catalog.
+
+    cloud: the one its infra names. defaulted: the size is ours, not the task's. zone_name: an AWS zone by the
+    account's own name, which no catalog can know.
+    """
+
+    alternative: int
+    cloud: str | None
+    query: Query
+    defaulted: bool
+    zone_name: str | None = None
+
+    def without_defaults(self) -> Query:
+        """For machines that are what they are: this one, whatever its size."""
+        return replace(self.query, cpus=None, memory=None) if self.defaulted else self.query
+
+
+def ask(item: ItemLike, alternative: int, *, enabled: Sequence[str] | None, known: Collection[str]) -> Ask:
+    """The query for one alternative.
+
+    enabled: the clouds that may be used, None for all; known: every cloud that offers exist for. Raises
+    SpecError for a name nobody knows and NoOfferError for a cloud without offers.
+    """
+    cloud = _cloud(item.infra.cloud, known)
+    region, zone = item.infra.region, item.infra.zone
+    account_zone = cloud == "aws" and bool(zone) and re.fullmatch(r".*-\d[a-z]", zone or "") is not None
+    names, count = _accelerators(item.accelerators)
+    bare = not names and item.cpus is None and item.memory is None and item.instance_type is None
+    defaulted = bare and cloud != LOCAL
+    query = Query(
+        accelerators=names,
+        count=count,
+        cpus=_DEFAULT_CPUS if defaulted else _amount(item.cpus),
+        memory=_DEFAULT_MEMORY if defaulted else _amount(item.memory),
+        clouds=_within(cloud, enabled),
+        region=region,
+        zone=None if account_zone else zone,
+        instance_type=item.instance_type,
+        spot=bool(item.use_spot),
+        max_hourly_micro=None if item.max_hourly_cost is None else round(item.max_hourly_cost * 1_000_000),
+    )
+    return Ask(alternative, cloud, query, defaulted, zone if account_zone else None)
+
+
+def cloud_name(name: str) -> str:
+    """A cloud's canonical name, for any case."""
+    lower = name.strip().casefold()
+    return _ALSO.get(lower, lower)
+
+
+def _within(cloud: str | None, enabled: Sequence[str] | None) -> tuple[str, ...] | None:
+    if cloud is None:
+        return None if enabled is None else tuple(enabled)
+    return (cloud,) if enabled is None or cloud in enabled or cloud == LOCAL else ()
+
+
+def _cloud(name: str | None, known: Collection[str]) -> str | None:
+    if name is None:
+        return None
+    cloud = cloud_name(name)
+    if cloud == LOCAL or cloud in known:
+        return cloud
+    if cloud in SKYPILOT_CLOUDS:
+        raise NoOfferError(
+            f"no prices are known for {cloud}",
+            why="The catalog has no rows for it",
+            mend=f"Clouds with prices: {_listed(sorted(known))}",
+            where="resources.infra",
+        )
+    from difflib import get_close_matches  # only a mistake pays for it
+
+    near = get_close_matches(cloud, sorted({*known, *SKYPILOT_CLOUDS, LOCAL}), n=2, cutoff=0.5)
+    raise SpecError(
+        f"no cloud is called {name!r}",
+        mend=f"Did you mean {' or '.join(near)}?" if near else f"Known: {_listed(sorted(known))}",
+        where="resources.infra",
+    )
+
+
+def _accelerators(asked: Sequence[AcceleratorLike]) -> tuple[tuple[str, ...], float]:
+    if not asked:
+        return (), 1
+    one = asked[0]
+    if one.name is not None:
+        try:
+            found = resolve(one.name)
+        except UnknownAcceleratorError as error:
+            raise SpecError(error.what, mend=error.mend, where="resources.accelerators") from error
+    else:
+        gib = one.memory_gb or 0
+        found = by_memory(gib, at_least=one.memory_at_least, vendor=one.manufacturer)
+        if not found:
+            maker = f"{one.manufacturer} " if one.manufacturer else ""
+            raise NoOfferError(
+                f"no {maker}accelerator has {gib:g} GB",
+                mend=_sizes(one.manufacturer),
+                where="resources.accelerators",
+            )
+    return tuple(accelerator.name for accelerator in found), one.count
+
+
+def _sizes(vendor: str | None) -> str:
+    sizes = sorted({known.memory_gib for known in by_memory(0, at_least=True, vendor=vendor)})
+    if not sizes:
+        return "Known makers: nvidia, amd, aws, google, intel, qualcomm"
+    return f"There are {', '.join(f'{size:g}' for size in sizes)} GB"
+
+
+def _amount(quantity: QuantityLike | None) -> Amount | None:
+    if quantity is None:
+        return None
+    return Amount(quantity.value, quantity.at_least, quantity.per_cpu)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names) or "none"

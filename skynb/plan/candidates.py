@@ -1,0 +1,102 @@
+"""From offers to candidates, and the one rule that orders them. Pure."""
+
+from __future__ import annotations
+
+from heapq import merge
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from skynb.plan.asks import LOCAL
+from skynb.plan.model import Candidate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from skynb.plan.asks import Ask
+    from skynb_catalog import Amount, Offer, Query
+
+_COUNT_SLACK = 0.0101  # a third is written 0.33, 0.333 or 0.33333333
+
+
+def candidate(offer: Offer, ask: Ask) -> Candidate:
+    """The offer as an answer to the ask; a price that holds everywhere is placed where the ask wants it."""
+    spot = ask.query.spot
+    price = offer.spot_hourly_micro if spot and offer.spot_hourly_micro is not None else offer.hourly_micro
+    return Candidate(
+        alternative=ask.alternative,
+        cloud=offer.cloud,
+        region=offer.region or ask.query.region,
+        zone=ask.zone_name or offer.zone or ask.query.zone,
+        instance_type=offer.instance_type,
+        spot=spot,
+        hourly_micro=price,
+        on_demand_micro=offer.hourly_micro,
+        spot_micro=offer.spot_hourly_micro,
+        vcpus=offer.vcpus,
+        memory_gib=offer.memory_gib,
+        accelerator=offer.accelerator,
+        accelerator_count=offer.accelerator_count,
+        accelerator_memory_gib=offer.accelerator_memory_gib,
+        arch=offer.arch,
+        as_of=offer.spot_as_of if spot else offer.as_of,
+        source=offer.source,
+        confidence=offer.confidence,
+    )
+
+
+def ranked(groups: Sequence[Iterable[Candidate]], *, ordered: bool) -> list[Candidate]:
+    """All candidates, best first: group after group if their order is a preference, else by price.
+
+    Each group is in order of rank already. A machine that several groups offer stands once, for the first.
+    """
+    in_order = chain(*groups) if ordered else merge(*groups, key=lambda one: one.rank)
+    seen: dict[tuple[str, str | None, str | None, str, bool], Candidate] = {}
+    for one in in_order:
+        seen.setdefault((one.cloud, one.region, one.zone, one.instance_type, one.spot), one)
+    return list(seen.values())
+
+
+def admits(ask: Ask, offer: Offer) -> bool:
+    """Whether an offer from outside the catalog fits. This machine fits if it has at least what is asked."""
+    own = offer.cloud == LOCAL
+    query = ask.without_defaults() if own else ask.query
+    return (
+        ask.cloud in {None, offer.cloud}
+        and _place(query, offer)
+        and query.instance_type in {None, offer.instance_type}
+        and query.arch in {None, offer.arch}
+        and _accelerated(query, offer, own=own)
+        and _enough(query.cpus, offer.vcpus, offer.vcpus, own=own)
+        and _enough(query.memory, offer.memory_gib, offer.vcpus, own=own)
+        and _affordable(query, offer)
+    )
+
+
+def _place(query: Query, offer: Offer) -> bool:
+    return (query.region is None or offer.region in {None, query.region}) and (
+        query.zone is None or offer.zone in {None, query.zone}
+    )
+
+
+def _accelerated(query: Query, offer: Offer, *, own: bool) -> bool:
+    if not query.accelerators:
+        return own or offer.accelerator is None or query.instance_type is not None
+    has = offer.accelerator_count or 0
+    exact = 0 if query.count == int(query.count) else _COUNT_SLACK
+    return offer.accelerator in query.accelerators and (
+        has >= query.count if own else abs(has - query.count) <= exact
+    )
+
+
+def _enough(asked: Amount | None, has: float | None, vcpus: float | None, *, own: bool) -> bool:
+    if asked is None:
+        return True
+    if not has or (asked.per_cpu and not vcpus):
+        return False
+    wanted = asked.value * (vcpus or 0) if asked.per_cpu else asked.value
+    return has >= wanted if asked.at_least or own else has == wanted
+
+
+def _affordable(query: Query, offer: Offer) -> bool:
+    price = offer.spot_hourly_micro if query.spot else offer.hourly_micro
+    return price is not None and (query.max_hourly_micro is None or price <= query.max_hourly_micro)

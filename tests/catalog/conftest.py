@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from skynb_catalog import Catalog, cache
+from skynb_catalog.offers import Fact
+from skynb_catalog.snapshots import pack, stamp
+
+
+@pytest.fixture(scope="session")
+def cache_folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def shipped(cache_folder):
+    """The shipped catalog, unpacked into a cache of this session."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SKYNB_CACHE_DIR", str(cache_folder))
+        catalog = Catalog.open()
+    yield catalog
+    catalog.close()
+
+
+@pytest.fixture
+def fact():
+    """Make a row: `fact(cloud="gcp", hourly_micro=5)`; what is not said is a plain machine."""
+    return _fact
+
+
+@pytest.fixture
+def catalog_of(tmp_path):
+    """A catalog made of the given rows."""
+    made = []
+
+    def make(facts: list[Fact], folder: Path = tmp_path) -> Catalog:
+        packed = pack(facts)
+        mark = stamp(packed, "2026-01-01", len(facts))
+        path = folder / f"{mark.hash[:12]}.sqlite"
+        cache.build(path, mark, packed)
+        db = cache._open(path, mark)
+        assert db is not None
+        made.append(Catalog(db, mark))
+        return made[-1]
+
+    yield make
+    for catalog in made:
+        catalog.close()
+
+
+def _fact(**changes) -> Fact:
+    plain = {
+        "cloud": "aws",
+        "region": "us-east-1",
+        "zone": None,
+        "instance_type": "m.large",
+        "vcpus": 8.0,
+        "memory_gib": 32.0,
+        "accelerator": None,
+        "accelerator_count": None,
+        "accelerator_memory_gib": None,
+        "arch": "x86_64",
+        "hourly_micro": 400_000,
+        "spot_hourly_micro": None,
+        "as_of": "2026-01-01",
+        "spot_as_of": None,
+        "source": "a test",
+        "confidence": "high",
+    }
+    return Fact(**(plain | changes))

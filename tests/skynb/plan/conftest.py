@@ -1,0 +1,144 @@
+"""The least of a task that a plan looks at (the real one lives in skynb.spec), and catalogs to plan with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from skynb_catalog import Catalog, Offer, cache
+from skynb_catalog.offers import Fact
+from skynb_catalog.snapshots import pack, stamp
+
+
+@dataclass(frozen=True)
+class Infra:
+    cloud: str | None = None
+    region: str | None = None
+    zone: str | None = None
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    name: str | None = None
+    count: float = 1
+    manufacturer: str | None = None
+    memory_gb: float | None = None
+    memory_at_least: bool = False
+
+
+@dataclass(frozen=True)
+class Quantity:
+    value: float
+    at_least: bool = False
+    per_cpu: bool = False
+
+
+@dataclass(frozen=True)
+class Item:
+    infra: Infra = Infra()
+    accelerators: tuple[Accelerator, ...] = ()
+    cpus: Quantity | None = None
+    memory: Quantity | None = None
+    instance_type: str | None = None
+    use_spot: bool = False
+    max_hourly_cost: float | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+    disk_size: int | None = None
+
+
+@dataclass(frozen=True)
+class Resources:
+    items: tuple[Item, ...]
+    ordered: bool = False
+
+    def alternatives(self):
+        return self.ordered, self.items
+
+
+@dataclass(frozen=True)
+class Task:
+    resources: Resources
+    name: str | None = "train"
+    num_nodes: int = 1
+
+
+def task(*items: Item, ordered: bool = False, **changes) -> Task:
+    return Task(Resources(items or (Item(),), ordered=ordered), **changes)
+
+
+def gpu(name: str, count: float = 1, infra: str = "", **changes) -> Item:
+    return Item(infra=at(infra), accelerators=(Accelerator(name, count),), **changes)
+
+
+def at(infra: str) -> Infra:
+    return Infra(*infra.split("/")) if infra else Infra()
+
+
+def fact(**changes) -> Fact:
+    plain = {
+        "cloud": "aws",
+        "region": "us-east-1",
+        "zone": None,
+        "instance_type": "m.large",
+        "vcpus": 8.0,
+        "memory_gib": 32.0,
+        "accelerator": None,
+        "accelerator_count": None,
+        "accelerator_memory_gib": None,
+        "arch": "x86_64",
+        "hourly_micro": 400_000,
+        "spot_hourly_micro": None,
+        "as_of": "2026-01-01",
+        "spot_as_of": None,
+        "source": "a test",
+        "confidence": "high",
+    }
+    return Fact(**(plain | changes))
+
+
+def offer(**changes) -> Offer:
+    return Offer(**fact(**changes)._asdict())
+
+
+@pytest.fixture(scope="session")
+def say():
+    """The words to write tasks and offers with: `say.task(say.gpu("H100", 8, "aws"))`."""
+    words = {"task": task, "gpu": gpu, "at": at, "fact": fact, "offer": offer}
+    return SimpleNamespace(**words, Item=Item, Quantity=Quantity, Accelerator=Accelerator)
+
+
+
+@pytest.fixture(scope="session")
+def cache_folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def shipped(cache_folder):
+    """The shipped catalog, unpacked into a cache of this session."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SKYNB_CACHE_DIR", str(cache_folder))
+        catalog = Catalog.open()
+    yield catalog
+    catalog.close()
+
+
+@pytest.fixture
+def catalog_of(tmp_path):
+    """A catalog made of the given rows."""
+    made = []
+
+    def make(facts, folder: Path = tmp_path):
+        packed = pack(facts)
+        mark = stamp(packed, "2026-01-01", len(facts))
+        path = folder / f"{mark.hash[:12]}.sqlite"
+        cache.build(path, mark, packed)
+        made.append(Catalog(cache._open(path, mark), mark))
+        return made[-1]
+
+    yield make
+    for catalog in made:
+        catalog.close()
