@@ -6,6 +6,7 @@ interleaves the ranks exactly as the first reading did. Its line number is the p
 
 from __future__ import annotations
 
+import codecs
 import os
 import shutil
 from pathlib import Path
@@ -14,11 +15,12 @@ import msgspec
 
 
 class Chunk(msgspec.Struct, frozen=True):
-    """Bytes of one rank; `position` is what a reader resumes after."""
+    """Bytes of one rank; `position` is what a reader resumes after. before: up to 3 bytes that precede."""
 
     position: int
     rank: int
     data: bytes
+    before: bytes = b""
 
 
 class LogStore:
@@ -117,10 +119,30 @@ class LogReader:
             self._position += 1
             self._read += len(line)
             if self._position > self._after and self._rank in {None, number}:
-                data = _slice(self._place / f"rank-{number}.log", offset, length)
-                chunks.append(Chunk(self._position, number, data))
+                lead = min(3, offset)
+                data = _slice(self._place / f"rank-{number}.log", offset - lead, lead + length)
+                chunks.append(Chunk(self._position, number, data[lead:], data[:lead]))
                 size += length
         return chunks
+
+
+class TextReader:
+    """A LogReader whose chunks are text: a character cut in two arrives whole, also after a resume."""
+
+    def __init__(self, reader: LogReader) -> None:
+        self._reader = reader
+        self._decoders: dict[int, codecs.IncrementalDecoder] = {}
+
+    def next(self) -> list[tuple[int, int, str]]:
+        """(position, rank, text) of what has arrived since."""
+        found = []
+        for chunk in self._reader.next():
+            decoder = self._decoders.get(chunk.rank)
+            if decoder is None:
+                decoder = self._decoders[chunk.rank] = codecs.getincrementaldecoder("utf-8")("replace")
+                decoder.decode(chunk.before)
+            found.append((chunk.position, chunk.rank, decoder.decode(chunk.data)))
+        return found
 
 
 def _entries(lines: bytes) -> list[tuple[int, int]]:

@@ -320,6 +320,14 @@ class Transaction:
         settled = sums.get("settle", 0)
         return Money(settled=settled, reserved=sums.get("reserve", 0) - settled - sums.get("release", 0))
 
+    def seconds(self, scope: str) -> float:
+        """Machine-seconds settled below this scope."""
+        table = schema.spend.c
+        query = select(func.sum(table.end_at - table.begin_at)).where(
+            table.scope == scope, table.entry == "settle"
+        )
+        return float(self._db.execute(query).scalar_one() or 0.0)
+
     # Requests
 
     def answered(self, key: str, owner: str, verb: str, digest: str) -> bytes | None:

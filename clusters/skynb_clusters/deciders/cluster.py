@@ -192,7 +192,8 @@ def _up(record: Record, view: ClusterView, now: float) -> Decision:
     wanted = view.spec.autostop
     if wanted != view.state.autostop_applied:
         return Decision(effects=(SetAutostop(wanted or Autostop(idle_minutes=-1)),), wake_in=2.0)
-    if view.idle and view.idle.due and wanted is not None and wanted.idle_minutes >= 0:
+    working = any(item.kind == "job" for item in view.work)  # also one that no agent has heard of yet
+    if view.idle and view.idle.due and wanted is not None and wanted.idle_minutes >= 0 and not working:
         target = "TERMINATED" if wanted.down else "STOPPED"
         data = {"idle_s": round(view.idle.idle_s), "target": target, "idle_minutes": wanted.idle_minutes}
         why = f"idle for {wanted.idle_minutes:g} min"

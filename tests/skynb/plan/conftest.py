@@ -110,7 +110,6 @@ def say():
     return SimpleNamespace(**words, Item=Item, Quantity=Quantity, Accelerator=Accelerator)
 
 
-
 @pytest.fixture(scope="session")
 def cache_folder(tmp_path_factory):
     return tmp_path_factory.mktemp("cache")

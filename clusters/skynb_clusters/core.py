@@ -1,0 +1,111 @@
+"""What the kinds of this floor share: ledger, providers, agents, logs, secrets. Made once by the server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from skynb.control.ledger import Claim, Ledger
+from skynb.control.reconciler import Reconciler
+from skynb.control.records import Record
+from skynb.control.secrets import SecretStore
+from skynb.errors import ProviderError
+from skynb_clusters.agents import AgentHub
+from skynb_clusters.contract import Machine, Provider, Transport
+from skynb_clusters.logs import LogStore
+from skynb_clusters.pumps import LogPumps
+from skynb_clusters.records import NodeState, Offer
+
+T = TypeVar("T")
+
+
+class Core:
+    """The running control core of clusters. `owner` names this server in the machines' tags."""
+
+    def __init__(
+        self, ledger: Ledger, home: Path, providers: Mapping[str, Provider], owner: str, claim: Claim
+    ) -> None:
+        from skynb_clusters.kinds.cluster import ClusterKind
+        from skynb_clusters.kinds.dask import DaskKind
+        from skynb_clusters.kinds.job import JobKind
+        from skynb_clusters.kinds.node import NodeKind
+
+        self.ledger = ledger
+        self.providers = providers
+        self.owner = owner
+        self.secrets = SecretStore(home / "secrets")
+        self.logs = LogStore(home / "logs")
+        kinds = (ClusterKind(self), NodeKind(self), JobKind(self), DaskKind(self))
+        self.reconciler = Reconciler(ledger, kinds, claim)
+        self.hub = AgentHub(self._job_changed, self.wake)
+        self.pumps = LogPumps(self.hub, self.logs, self.reconciler.notify)
+
+    async def run(self) -> None:
+        """Reconcile until cancelled."""
+        try:
+            await self.reconciler.run()
+        finally:
+            self.pumps.close()
+            self.hub.close()
+            self.ledger.close()
+
+    def wake(self, record: str) -> None:
+        """Look at this record now."""
+        self.reconciler.queue.add(record)
+
+    async def get(self, record_id: str) -> Record | None:
+        return await self.reconciler.in_ledger(self._get, record_id)
+
+    async def children(self, parent: str) -> list[Record]:
+        return await self.reconciler.in_ledger(self._children, parent)
+
+    async def in_cloud(self, call: Callable[..., T], *args: object) -> T:
+        return await self.reconciler.in_cloud(call, *args)
+
+    def provider(self, offer: Offer) -> Provider:
+        """The provider behind an offer; ProviderError if this server has none of that name."""
+        try:
+            return self.providers[offer.cloud]
+        except KeyError:
+            raise ProviderError(f"this server has no provider {offer.cloud!r}", retryable="no") from None
+
+    def transport(self, state: NodeState) -> Transport:
+        """The way to a node's machine."""
+        if state.offer is None or not state.machine:
+            raise ProviderError("the node has no machine yet", retryable="unknown")
+        machine = Machine(
+            id=state.machine, token=state.token, state="running", tags={}, address=state.address
+        )
+        return self.provider(state.offer).transport(machine)
+
+    def _get(self, record_id: str) -> Record | None:
+        with self.ledger.read() as tx:
+            return tx.get(record_id)
+
+    def _children(self, parent: str) -> list[Record]:
+        with self.ledger.read() as tx:
+            return tx.children(parent)
+
+    def _job_changed(self, node: str, number: int) -> None:
+        self.wake(job_id(cluster_of(node), number))
+
+
+def cluster_of(child: str) -> str:
+    """The cluster's record id, from that of a node, job or Dask cluster of it."""
+    return f"cluster-{child.split('-')[1]}"
+
+
+def node_id(cluster: str, rank: int) -> str:
+    """The record id of a node slot."""
+    return f"node-{cluster.removeprefix('cluster-')}-{rank}"
+
+
+def job_id(cluster: str, number: int) -> str:
+    """The record id of a job."""
+    return f"job-{cluster.removeprefix('cluster-')}-{number}"
+
+
+def dask_id(cluster: str, number: int) -> str:
+    """The record id of the n-th Dask cluster on a cluster."""
+    return f"dask-{cluster.removeprefix('cluster-')}-{number}"

@@ -1,0 +1,1 @@
+"""How each kind of record is looked at and acted on; what to decide is next door, in `deciders`."""

@@ -1,0 +1,105 @@
+"""Clusters: looking at their nodes, work and idleness; wiring the agents together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from skynb_agent.protocol import Methods
+
+from skynb.control.records import Decision, Effect, Record
+from skynb.errors import ProviderError
+from skynb_clusters import core as names
+from skynb_clusters.deciders.cluster import ClusterView, Idle, JobSeen, NodeSeen, decide_cluster
+from skynb_clusters.records import (
+    ClusterSpec,
+    ClusterState,
+    DropSecrets,
+    JobSpec,
+    NodeSpec,
+    NodeState,
+    SetAutostop,
+    WireAgents,
+)
+
+if TYPE_CHECKING:
+    from skynb_clusters.core import Core
+
+
+class ClusterKind:
+    """Kind `cluster`."""
+
+    name = "cluster"
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def observe(self, record: Record) -> ClusterView:
+        children = await self._core.children(record.id)
+        slots = sorted(
+            (child for child in children if child.kind == "node"), key=lambda c: c.spec_as(NodeSpec).rank
+        )
+        spec = record.spec_as(ClusterSpec)
+        nodes = tuple(_node(slot) for slot in slots)
+        head = slots[0].state_as(NodeState)
+        return ClusterView(
+            spec=spec,
+            state=record.state_as(ClusterState),
+            nodes=nodes,
+            work=tuple(_work(child) for child in children if child.kind != "node" and not child.final),
+            idle=await self._idle(record) if record.status == "UP" else None,
+            wiring=(*(node.address for node in nodes), str(head.head_port)),
+            secrets=(spec.authority,) if spec.authority else (),
+        )
+
+    def decide(self, record: Record, observation: ClusterView, now: float) -> Decision:
+        return decide_cluster(record, observation, now)
+
+    async def act(self, record: Record, effect: Effect) -> dict[str, Any] | None:
+        head = names.node_id(record.id, 0)
+        if isinstance(effect, WireAgents):
+            await self._wire(record, effect.wiring)
+            return {"wiring": list(effect.wiring)}
+        if isinstance(effect, SetAutostop):
+            wish = effect.autostop
+            minutes = None if wish.idle_minutes < 0 else wish.idle_minutes
+            params = {"idle_minutes": minutes, "down": wish.down, "wait_for": wish.wait_for}
+            await self._core.hub.call(head, Methods.AUTOSTOP_SET, params)
+        elif isinstance(effect, DropSecrets):
+            for reference in effect.references:
+                self._core.secrets.drop(reference)
+        return None
+
+    async def _wire(self, record: Record, wiring: tuple[str, ...]) -> None:
+        *addresses, port = wiring
+        params: dict[str, Any] = {
+            "node_ips": list(addresses),
+            "head": {"host": addresses[0], "port": int(port)},
+        }
+        for rank in range(len(addresses)):
+            await self._core.hub.call(names.node_id(record.id, rank), Methods.CONFIGURE, params)
+
+    async def _idle(self, record: Record) -> Idle | None:
+        try:
+            status = await self._core.hub.call(names.node_id(record.id, 0), Methods.STATUS)
+        except ProviderError:
+            return None
+        idle = status["idle"]
+        return Idle(idle_s=float(idle["idle_s"]), busy=tuple(idle["busy"]), due=bool(idle["due"]))
+
+
+def _node(slot: Record) -> NodeSeen:
+    state = slot.state_as(NodeState)
+    return NodeSeen(
+        id=slot.id,
+        rank=slot.spec_as(NodeSpec).rank,
+        status=slot.status,
+        target=slot.target,
+        address=state.address,
+        reason=slot.reason,
+        error=state.error,
+    )
+
+
+def _work(child: Record) -> JobSeen:
+    secrets = child.spec_as(JobSpec).secrets if child.kind == "job" else ""
+    return JobSeen(id=child.id, kind=child.kind, target=child.target, secrets=secrets)

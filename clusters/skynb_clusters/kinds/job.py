@@ -1,0 +1,123 @@
+"""Cluster jobs: handing them to the head's agent, mirroring its word, bringing their logs home."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from skynb_agent.protocol import Methods
+
+from skynb.control.records import Decision, Effect, Record
+from skynb.errors import NotFoundError, ProviderError
+from skynb_clusters import core as names
+from skynb_clusters.deciders.job import JobView, decide_job
+from skynb_clusters.records import (
+    JOB_FINAL,
+    CancelJob,
+    ClusterState,
+    DropSecrets,
+    JobSpec,
+    JobState,
+    SubmitJob,
+)
+
+if TYPE_CHECKING:
+    from skynb_clusters.core import Core
+
+_NO_MACHINE = {"PENDING", "ENDED"}
+
+
+class JobKind:
+    """Kind `job`, a job of a cluster; its record's name is its number."""
+
+    name = "job"
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def observe(self, record: Record) -> JobView:
+        scope = str(record.parent)
+        cluster = await self._core.get(scope)
+        nodes = {child.id: child for child in await self._core.children(scope) if child.kind == "node"}
+        head = nodes.get(names.node_id(scope, 0))
+        if cluster is None or head is None:
+            raise ProviderError(f"{record.id} has no cluster in the ledger")
+        spec, state = record.spec_as(JobSpec), record.state_as(JobState)
+        presence, word = self._ask(head.id, spec.number)
+        ranks = (word or {}).get("ranks") or state.ranks
+        here = {str(rank.get("node_id")) for rank in ranks}
+        self._pump(record, scope, spec.number, ranks)
+        error = cluster.state_as(ClusterState).error or {}
+        failed = cluster.state_as(ClusterState).phase == "failed"
+        return JobView(
+            spec=spec,
+            state=state,
+            cluster_status=cluster.status,
+            cluster_target=cluster.target,
+            head=head.generation,
+            presence=presence,
+            word=word,
+            drained=self._core.pumps.drained(scope, spec.number),
+            failure=f"no machine could be had: {error.get('what')}" if failed else "",
+            nodes_gone=all(nodes[node].status in _NO_MACHINE for node in here if node in nodes),
+            tail=self._tail(scope, spec.number) if record.status in JOB_FINAL else "",
+        )
+
+    def decide(self, record: Record, observation: JobView, now: float) -> Decision:
+        decision = decide_job(record, observation, now)
+        if decision.final:
+            self._core.pumps.forget(str(record.parent), observation.spec.number)
+        return decision
+
+    async def act(self, record: Record, effect: Effect) -> dict[str, Any] | None:
+        head = names.node_id(str(record.parent), 0)
+        if isinstance(effect, SubmitJob):
+            await self._core.hub.call(head, Methods.SUBMIT, {"job": self._job(record)})
+        elif isinstance(effect, CancelJob):
+            await self._core.hub.call(head, Methods.CANCEL, {"ids": [effect.number]})
+        elif isinstance(effect, DropSecrets):
+            for reference in effect.references:
+                self._core.secrets.drop(reference)
+        return None
+
+    def _ask(
+        self, head: str, number: int
+    ) -> tuple[Literal["present", "absent", "unknown"], dict[str, Any] | None]:
+        jobs = self._core.hub.jobs(head)
+        if jobs is None:
+            return "unknown", None
+        word = jobs.get(number)
+        return ("present", word) if word else ("absent", None)
+
+    def _pump(self, record: Record, scope: str, number: int, ranks: Any) -> None:
+        for rank in ranks:
+            if rank.get("node_id") and (rank.get("pid") or rank.get("exit_code") is not None):
+                self._core.pumps.ensure(
+                    scope, number, int(rank["rank"]), str(rank["node_id"]), lambda: self._core.wake(record.id)
+                )
+
+    def _tail(self, scope: str, number: int) -> str:
+        return self._core.logs.tail(scope, number).decode(errors="replace")
+
+    def _job(self, record: Record) -> dict[str, Any]:
+        spec = record.spec_as(JobSpec)
+        secrets: dict[str, str] = {}
+        if spec.secrets:
+            try:
+                secrets = self._core.secrets.get(spec.secrets)
+            except NotFoundError as error:
+                raise ProviderError(str(error), retryable="no") from None
+        return {
+            "id": spec.number,
+            "name": spec.title,
+            "num_nodes": spec.num_nodes,
+            "gpus_per_node": spec.gpus_per_node,
+            "cpus_per_node": spec.cpus_per_node,
+            "priority": spec.priority,
+            "setup": spec.setup,
+            "run": spec.run,
+            "env": spec.envs,
+            "secret_env": secrets,
+            "task_id": spec.task_id,
+            "workdir": bool(spec.workdir),
+            "user": spec.user,
+        }

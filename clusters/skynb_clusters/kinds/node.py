@@ -1,0 +1,190 @@
+"""Node slots: looking at machines and agents, and the deeds that bring them up and end them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from skynb_agent.protocol import PROTOCOL
+
+from skynb.control.records import Decision, Effect, Record
+from skynb.errors import AuthError, ProviderError
+from skynb_clusters import core as names
+from skynb_clusters import tls
+from skynb_clusters.contract import Machine, NodeRequest
+from skynb_clusters.deciders.node import AgentSeen, MachineSeen, NodeView, decide_node
+from skynb_clusters.deploy import start_agent
+from skynb_clusters.records import (
+    ClusterSpec,
+    ClusterState,
+    CreateMachine,
+    NodeSpec,
+    NodeState,
+    Offer,
+    StartAgent,
+    StartMachine,
+    StopMachine,
+    TerminateMachine,
+)
+
+if TYPE_CHECKING:
+    from skynb_clusters.core import Core
+
+_SILENT = AgentSeen("silent")
+
+
+class NodeKind:
+    """Kind `node`, a slot of a cluster; its record's name is its rank."""
+
+    name = "node"
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def observe(self, record: Record) -> NodeView:
+        cluster, head = await asyncio.gather(
+            self._core.get(str(record.parent)), self._core.get(names.node_id(str(record.parent), 0))
+        )
+        if cluster is None or head is None:
+            raise ProviderError(f"{record.id} has no cluster in the ledger")
+        state = record.state_as(NodeState)
+        offer = _offer(cluster)
+        machine = await self._machine(record, state)
+        agent = AgentSeen("untried")
+        if machine.machine is not None and machine.machine.state == "running":
+            agent = await self._agent(record, state, machine.machine)
+        capabilities = self._core.provider(state.offer or offer).capabilities
+        return NodeView(
+            state=state,
+            offer=offer,
+            machine=machine,
+            agent=agent,
+            consistency_s=capabilities.consistency_s,
+            head_known=head.id == record.id or bool(head.state_as(NodeState).head_port),
+        )
+
+    def decide(self, record: Record, observation: NodeView, now: float) -> Decision:
+        return decide_node(record, observation, now)
+
+    async def act(self, record: Record, effect: Effect) -> dict[str, Any] | None:
+        state = record.state_as(NodeState)
+        provider = self._core.provider(state.offer or Offer(cloud="?", instance_type=""))
+        if isinstance(effect, CreateMachine):
+            request = await self._request(record, state)
+            machine = await self._core.in_cloud(provider.create, request)
+            return {"machine": machine.id}
+        if isinstance(effect, StartAgent):
+            return await self._start_agent(record, state)
+        if isinstance(effect, StartMachine):
+            await self._core.in_cloud(provider.start, effect.machine)
+        elif isinstance(effect, StopMachine):
+            self._core.hub.drop(record.id)
+            await self._core.in_cloud(provider.stop, effect.machine)
+        elif isinstance(effect, TerminateMachine):
+            self._core.hub.drop(record.id)
+            await self._core.in_cloud(provider.terminate, effect.machine)
+        return None
+
+    async def _machine(self, record: Record, state: NodeState) -> MachineSeen:
+        """What the infra lists under this slot's tags; while ending, whatever bears them counts."""
+        if state.offer is None or not state.token:
+            return MachineSeen("absent")
+        provider = self._core.provider(state.offer)
+        tags = {"skynb-owner": self._core.owner, "skynb-record": record.id}
+        try:
+            machines = await self._core.in_cloud(provider.list, tags)
+        except (ProviderError, AuthError):
+            return MachineSeen("unknown")
+        found = _choose(machines, "" if record.status == "ENDING" else state.token)
+        return MachineSeen("present", found) if found else MachineSeen("absent")
+
+    async def _agent(self, record: Record, state: NodeState, machine: Machine) -> AgentSeen:
+        if record.status not in {"BOOTING", "UP"} or state.offer is None:
+            return AgentSeen("untried")
+        transport = self._core.provider(state.offer).transport(machine)
+        facts = await self._core.hub.reach(record.id, record.generation, transport)
+        if facts is None:
+            return _SILENT
+        return AgentSeen("answering", facts.head_port or 0, facts.version)
+
+    async def _request(self, record: Record, state: NodeState) -> NodeRequest:
+        cluster = await self._core.get(str(record.parent))
+        if state.offer is None or cluster is None:
+            raise ProviderError(f"{record.id} has no offer to create from")
+        spec = cluster.spec_as(ClusterSpec)
+        rank = record.spec_as(NodeSpec).rank
+        tags = {
+            "skynb-owner": self._core.owner,
+            "skynb-record": record.id,
+            "skynb-generation": str(record.generation),
+            "skynb-lease-until": str(int(self._core.ledger.clock.now() + spec.presence_s)),
+            "skynb-cluster": cluster.name,
+            "skynb-rank": str(rank),
+        }
+        return NodeRequest(
+            token=state.token,
+            name=f"{cluster.name}-{rank}",
+            tags=tags,
+            instance_type=state.offer.instance_type,
+            region=state.offer.region,
+            zone=state.offer.zone,
+            spot=state.offer.spot,
+            lease_s=spec.presence_s,
+        )
+
+    async def _start_agent(self, record: Record, state: NodeState) -> dict[str, Any]:
+        cluster = await self._core.get(str(record.parent))
+        head = await self._core.get(names.node_id(str(record.parent), 0))
+        if cluster is None or head is None or state.offer is None:
+            raise ProviderError(f"{record.id} has no cluster in the ledger")
+        config = await asyncio.to_thread(self._config, record, state, cluster, head.state_as(NodeState))
+        facts = await self._core.in_cloud(start_agent, self._core.transport(state), config)
+        return {"head_port": facts.get("head_port"), "version": facts.get("version")}
+
+    def _config(self, record: Record, state: NodeState, cluster: Record, head: NodeState) -> dict[str, Any]:
+        spec = cluster.spec_as(ClusterSpec)
+        rank = record.spec_as(NodeSpec).rank
+        provider = self._core.provider(state.offer or _offer(cluster))
+        transport = self._core.transport(state)
+        machine = Machine(
+            id=state.machine, token=state.token, state="running", tags={}, address=state.address
+        )
+        authority = tls.Pair(**self._core.secrets.get(spec.authority))
+        pair = tls.issue(authority, record.id, [state.address])
+        gpus = int(spec.gpus_per_node) if spec.gpus_per_node >= 1 else int(spec.gpus_per_node > 0)
+        return {
+            "protocol": PROTOCOL,
+            "cluster": cluster.name,
+            "cluster_id": cluster.id,
+            "node_id": record.id,
+            "rank": rank,
+            "num_nodes": spec.num_nodes,
+            "generation": record.generation,
+            "role": "head" if rank == 0 else "worker",
+            "bind": state.address,
+            "head": None if rank == 0 else {"host": head.address, "port": head.head_port},
+            "node_ips": [state.address],
+            "tls": {"ca": authority.cert, "cert": pair.cert, "key": pair.key},
+            "slots": {
+                "cpus": state.offer.vcpus if state.offer else None,
+                "gpus": list(map(str, range(gpus))),
+            },
+            "env": dict(transport.env),
+            "home": transport.home,
+            "end": {
+                "stop": list(provider.end_command(machine, "stop")),
+                "down": list(provider.end_command(machine, "down")),
+            },
+            "lease": {"presence_s": spec.presence_s},
+        }
+
+
+def _offer(cluster: Record) -> Offer:
+    return cluster.spec_as(ClusterSpec).offers[cluster.state_as(ClusterState).offer]
+
+
+def _choose(machines: Sequence[Machine], token: str) -> Machine | None:
+    """The machine of this token, or of any while ending; a living one before a terminated one."""
+    ours = [machine for machine in machines if token in {"", machine.token}]
+    return min(ours, key=lambda machine: (machine.state == "terminated", machine.id), default=None)

@@ -1,0 +1,384 @@
+"""What a person may ask of clusters.
+
+Each request is one ledger transaction that writes intents and moves targets; it calls no provider. When it
+returns, it is durable, and the reconciler does the rest.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from skynb.control.clock import new_id
+from skynb.control.ledger import Transaction
+from skynb.control.records import Event, Move, Record
+from skynb.errors import ConflictError, NotFoundError, SpecError, UnsupportedError
+from skynb.plan import Plan, plan
+from skynb.spec import Resources, Task, unexecuted_fields
+from skynb.wire import (
+    AutostopRequest,
+    CancelAnswer,
+    CancelRequest,
+    DaskRequest,
+    ExecRequest,
+    LaunchAnswer,
+    LaunchRequest,
+)
+from skynb_clusters import tls
+from skynb_clusters.core import Core, dask_id, job_id, node_id
+from skynb_clusters.records import JOB_FINAL, Autostop, ClusterSpec, DaskSpec, JobSpec, NodeSpec, Offer
+from skynb_clusters.views import find_cluster
+
+CLUSTER_NAME = r"[a-zA-Z]([-_.a-zA-Z0-9]*[a-zA-Z0-9])?"
+
+
+class Desk:
+    """Takes requests for one core. Methods run in a worker thread, inside the transaction they are given.
+
+    Each answers with what the person gets and the records to look at now.
+    """
+
+    def __init__(self, core: Core, *, presence_s: float = 600.0) -> None:
+        self._core = core
+        self._presence_s = presence_s
+
+    def launch(
+        self, tx: Transaction, request: LaunchRequest, user: str
+    ) -> tuple[LaunchAnswer, Sequence[str]]:
+        """A new cluster for the task, or the task on the live cluster of that name, woken if need be."""
+        task = _task(request.task, request.secrets)
+        name = request.cluster_name or f"sky-{new_id('x')[2:6]}"
+        cluster = tx.find("cluster", name)
+        if cluster is not None:
+            return self._launch_here(tx, cluster, task, request, user)
+        _check_name(name)
+        chosen = self.plan(task)
+        if request.plan_hash and request.plan_hash != chosen.hash:
+            raise ConflictError(
+                "the plan is another one now",
+                why=f"asked for {request.plan_hash[:12]}, planned {chosen.hash[:12]}",
+                mend="Look at `skynb plan` again",
+            )
+        if request.dryrun:
+            return LaunchAnswer(cluster=name, plan=chosen.to_dict(), dryrun=True), ()
+        cluster = self._insert_cluster(tx, name, task, chosen, request, user)
+        job = self._insert_job(tx, cluster, task, request.setup, user)
+        answer = LaunchAnswer(cluster=name, job=job, plan=chosen.to_dict())
+        return answer, _family(cluster, task.num_nodes, job)
+
+    def exec(
+        self, tx: Transaction, name: str, request: ExecRequest, user: str
+    ) -> tuple[LaunchAnswer, Sequence[str]]:
+        """The task on a cluster that is up or coming up, without its setup."""
+        cluster = find_cluster(tx, name)
+        if cluster.target != "UP":
+            raise ConflictError(
+                f"cluster {name!r} is {cluster.status}", mend=f"`skynb start {name}` brings it up first"
+            )
+        task = _task(request.task, request.secrets)
+        _check_fits(cluster, task)
+        job = self._insert_job(tx, cluster, task, False, user)
+        if job is None:
+            raise SpecError("there is nothing to run", where="run", mend="Give the task a run section")
+        return LaunchAnswer(cluster=name, job=job), (cluster.id, job_id(cluster.id, job))
+
+    def stop(self, tx: Transaction, name: str) -> Sequence[str]:
+        """Move the cluster towards machines that are off and keep their disks."""
+        cluster = find_cluster(tx, name)
+        offers = cluster.spec_as(ClusterSpec).offers
+        if not self._core.provider(offers[0]).capabilities.stop:
+            raise UnsupportedError(f"{offers[0].cloud} cannot stop machines", mend=f"`skynb down {name}`")
+        return self._move(tx, cluster, "STOPPED", "cluster.stop.asked")
+
+    def start(self, tx: Transaction, name: str) -> Sequence[str]:
+        """Move the cluster, and every node of it, towards running; also repairs one that is not whole."""
+        cluster = find_cluster(tx, name)
+        woken = self._move(tx, cluster, "UP", "cluster.start.asked")
+        nodes = [child for child in tx.children(cluster.id) if child.kind == "node"]
+        for node in nodes:
+            tx.move(Move(node.id, "UP"))
+        return [*woken, *(node.id for node in nodes)]
+
+    def down(self, tx: Transaction, name: str) -> Sequence[str]:
+        """Move the cluster towards nothing left."""
+        return self._move(tx, find_cluster(tx, name), "TERMINATED", "cluster.down.asked")
+
+    def autostop(self, tx: Transaction, name: str, request: AutostopRequest) -> Sequence[str]:
+        """Set or clear the idle time after which the cluster stops or ends."""
+        cluster = find_cluster(tx, name)
+        spec = msgspec.structs.replace(cluster.spec_as(ClusterSpec), autostop=_autostop(request))
+        tx.amend(cluster, spec=spec)
+        data = msgspec.to_builtins(request)
+        tx.append(Event("autostop.asked", data), record=cluster.id, scope=cluster.id)
+        return (cluster.id,)
+
+    def cancel(
+        self, tx: Transaction, name: str, request: CancelRequest
+    ) -> tuple[CancelAnswer, Sequence[str]]:
+        """Move jobs towards their end. A job that is final stays as it is; an unknown one is a NotFoundError."""
+        cluster = find_cluster(tx, name)
+        jobs = {int(child.name): child for child in tx.children(cluster.id) if child.kind == "job"}
+        if missing := [number for number in request.jobs if number not in jobs]:
+            raise NotFoundError(f"cluster {name!r} has no job {missing[0]}", mend=f"`skynb queue {name}`")
+        if not request.jobs and not request.all:
+            raise SpecError("no job is named", where="jobs", mend="Name jobs by number, or all of them")
+        chosen = [
+            number
+            for number, job in jobs.items()
+            if (request.all or number in request.jobs) and job.status not in JOB_FINAL
+        ]
+        for number in chosen:
+            tx.move(Move(jobs[number].id, "CANCELLED"))
+            tx.append(Event("job.cancel.asked", {"job": number}), record=jobs[number].id, scope=cluster.id)
+        return CancelAnswer(cancelled=chosen), [jobs[number].id for number in chosen]
+
+    def dask_up(self, tx: Transaction, name: str, request: DaskRequest) -> Sequence[str]:
+        """A Dask cluster of so many workers on the nodes; one that is there is scaled."""
+        cluster = find_cluster(tx, name)
+        if cluster.target != "UP":
+            raise ConflictError(f"cluster {name!r} is {cluster.status}", mend=f"`skynb start {name}` first")
+        workers = request.workers if request.workers is not None else cluster.spec_as(ClusterSpec).num_nodes
+        if not 0 <= workers <= 10_000 or request.threads < 1:
+            raise SpecError("workers must be from 0 to 10000 and threads at least 1", where="workers")
+        spec = DaskSpec(workers=workers, threads=request.threads, memory=request.memory)
+        if (live := live_dask(tx, cluster)) is not None:
+            old = live.spec_as(DaskSpec)
+            if (old.threads, old.memory) != (spec.threads, spec.memory):
+                raise ConflictError(
+                    f"Dask runs on {name!r} with {old.threads} threads and {old.memory} memory a worker",
+                    mend=f"`skynb dask down {name}` first",
+                )
+            tx.amend(live, spec=spec)
+            return (live.id,)
+        number = tx.count("dask", parent=cluster.id) + 1
+        record = Record(
+            id=dask_id(cluster.id, number),
+            kind="dask",
+            name=str(number),
+            parent=cluster.id,
+            owner=cluster.owner,
+            status="STARTING",
+            target="UP",
+            spec=msgspec.json.encode(spec),
+        )
+        tx.insert(record)
+        tx.append(Event("dask.asked", {"workers": workers}), record=record.id, scope=cluster.id)
+        return (record.id,)
+
+    def dask_down(self, tx: Transaction, name: str) -> Sequence[str]:
+        """Move the cluster's Dask towards nothing left; without one, nothing happens."""
+        live = live_dask(tx, find_cluster(tx, name))
+        if live is None:
+            return ()
+        tx.move(Move(live.id, "ENDED"))
+        return (live.id,)
+
+    def plan(self, task: Task) -> Plan:
+        """The plan over the infra that this server has providers for."""
+        return plan(task, clouds=[name for name in self._core.providers if name != "local"])
+
+    def _launch_here(
+        self, tx: Transaction, cluster: Record, task: Task, request: LaunchRequest, user: str
+    ) -> tuple[LaunchAnswer, Sequence[str]]:
+        if cluster.target == "TERMINATED":
+            raise ConflictError(
+                f"cluster {cluster.name!r} is being taken down", mend="Take another name, or wait"
+            )
+        _check_fits(cluster, task)
+        if request.dryrun:
+            return LaunchAnswer(cluster=cluster.name, dryrun=True), ()
+        woken = list(self.start(tx, cluster.name)) if cluster.target == "STOPPED" else [cluster.id]
+        if request.autostop is not None:
+            woken += self.autostop(tx, cluster.name, request.autostop)
+        job = self._insert_job(tx, cluster, task, request.setup, user)
+        if job is not None:
+            woken.append(job_id(cluster.id, job))
+        return LaunchAnswer(cluster=cluster.name, job=job), woken
+
+    def _insert_cluster(
+        self, tx: Transaction, name: str, task: Task, chosen: Plan, request: LaunchRequest, user: str
+    ) -> Record:
+        cluster_id = new_id("cluster")
+        authority = tls.new_authority(name)
+        config, _ = task.to_wire()
+        spec = ClusterSpec(
+            num_nodes=task.num_nodes,
+            offers=tuple(_offer(candidate) for candidate in (chosen.choice, *chosen.alternatives)),
+            plan_hash=chosen.hash,
+            resources=config.get("resources") or {},
+            autostop=_autostop(request.autostop) or _asked_autostop(task.resources),
+            presence_s=self._presence_s,
+            authority=self._core.secrets.put({"cert": authority.cert, "key": authority.key}),
+            gpus_per_node=chosen.choice.accelerator_count or 0,
+        )
+        cluster = tx.insert(
+            Record(
+                id=cluster_id,
+                kind="cluster",
+                name=name,
+                parent=None,
+                owner=user,
+                status="INIT",
+                target="UP",
+                spec=msgspec.json.encode(spec),
+            )
+        )
+        for rank in range(task.num_nodes):
+            tx.insert(
+                Record(
+                    id=node_id(cluster_id, rank),
+                    kind="node",
+                    name=str(rank),
+                    parent=cluster_id,
+                    owner=user,
+                    status="PENDING",
+                    target="UP",
+                    spec=msgspec.json.encode(NodeSpec(rank=rank)),
+                )
+            )
+        data = {"plan": chosen.hash, "nodes": task.num_nodes, "hourly_micro": chosen.hourly_micro}
+        tx.append(Event("cluster.launch", data), record=cluster_id, scope=cluster_id)
+        return cluster
+
+    def _insert_job(self, tx: Transaction, cluster: Record, task: Task, setup: bool, user: str) -> int | None:
+        """The job's number; None when the task neither sets up nor runs anything."""
+        script = task.setup if setup else None
+        if not task.run and not script:
+            return None
+        number = tx.count("job", parent=cluster.id) + 1
+        _, secrets = task.to_wire()
+        spec = JobSpec(
+            number=number,
+            num_nodes=task.num_nodes,
+            setup=script,
+            run=task.run,
+            envs={key: value for key, value in (task.envs or {}).items() if value is not None},
+            secrets=self._core.secrets.put(secrets) if secrets else "",
+            workdir=_workdir(task),
+            gpus_per_node=_gpus(task.resources),
+            cpus_per_node=0.5,
+            priority=task.resources.priority or 0,
+            title=task.name or "",
+            task_id=f"sky-{time.strftime('%Y-%m-%d-%H-%M-%S', time.gmtime())}_{cluster.name}_{number}",
+            user=user,
+        )
+        record = Record(
+            id=job_id(cluster.id, number),
+            kind="job",
+            name=str(number),
+            parent=cluster.id,
+            owner=user,
+            status="INIT",
+            target="DONE",
+            spec=msgspec.json.encode(spec),
+        )
+        tx.insert(record)
+        tx.append(Event("job.asked", {"job": number}), record=record.id, scope=cluster.id)
+        return number
+
+    def _move(self, tx: Transaction, cluster: Record, target: str, event: str) -> Sequence[str]:
+        if cluster.target == "TERMINATED" and target != "TERMINATED":
+            raise ConflictError(f"cluster {cluster.name!r} is being taken down")
+        tx.move(Move(cluster.id, target))
+        tx.append(Event(event, {}), record=cluster.id, scope=cluster.id)
+        return (cluster.id,)
+
+
+def live_dask(tx: Transaction, cluster: Record) -> Record | None:
+    """The cluster's Dask that is not ended nor meant to be."""
+    found = tx.find_all("dask", parent=cluster.id)
+    return next((record for record in found if record.target == "UP"), None)
+
+
+def _task(config: dict[str, Any], secrets: dict[str, str]) -> Task:
+    task = Task.from_wire(config, secrets)
+    task.validate()
+    if refused := unexecuted_fields(task):
+        raise UnsupportedError(
+            f"{', '.join(refused)}: no part of this version carries that out yet",
+            where=refused[0],
+            mend="Leave it out; a later version will take it as it is",
+        )
+    return task
+
+
+def _check_name(name: str) -> None:
+    import re
+
+    if not re.fullmatch(CLUSTER_NAME, name) or len(name) > 64:
+        raise SpecError(
+            f"{name!r} is no name for a cluster",
+            where="cluster_name",
+            mend="Begin with a letter, end with a letter or digit; -, _ and . may stand between",
+        )
+
+
+def _check_fits(cluster: Record, task: Task) -> None:
+    spec = cluster.spec_as(ClusterSpec)
+    if task.num_nodes > spec.num_nodes:
+        raise ConflictError(
+            f"cluster {cluster.name!r} has {spec.num_nodes} nodes, the task wants {task.num_nodes}",
+            where="num_nodes",
+            mend="Launch on a new cluster",
+        )
+    wanted = _gpus(task.resources)
+    if wanted > spec.gpus_per_node:
+        raise ConflictError(
+            f"cluster {cluster.name!r} has {spec.gpus_per_node:g} accelerators a node, "
+            f"the task wants {wanted:g}",
+            where="resources.accelerators",
+            mend="Launch on a new cluster",
+        )
+
+
+def _gpus(resources: Resources) -> float:
+    _, items = resources.alternatives()
+    return max((item.accelerators[0].count for item in items if item.accelerators), default=0.0)
+
+
+def _workdir(task: Task) -> str:
+    if not task.workdir:
+        return ""
+    folder = Path(str(task.workdir)).expanduser()
+    if not folder.is_dir():
+        raise SpecError(f"there is no folder {folder}", where="workdir")
+    return str(folder.resolve())
+
+
+def _autostop(request: AutostopRequest | None) -> Autostop | None:
+    if request is None or request.idle_minutes is None or request.idle_minutes < 0:
+        return None
+    return Autostop(idle_minutes=request.idle_minutes, down=request.down, wait_for=request.wait_for)
+
+
+def _asked_autostop(resources: Resources) -> Autostop | None:
+    wish = resources.autostop
+    if wish is None:
+        return None
+    return Autostop(idle_minutes=wish.idle_minutes, down=wish.down, wait_for=wish.wait_for)
+
+
+def _offer(candidate: Any) -> Offer:
+    return Offer(
+        cloud=candidate.cloud,
+        instance_type=candidate.instance_type,
+        region=candidate.region,
+        zone=candidate.zone,
+        spot=candidate.spot,
+        vcpus=candidate.vcpus,
+        memory_gib=candidate.memory_gib,
+        accelerator=candidate.accelerator,
+        accelerator_count=candidate.accelerator_count or 0,
+        hourly_micro=candidate.hourly_micro,
+        as_of=candidate.as_of,
+        source=candidate.source,
+    )
+
+
+def _family(cluster: Record, num_nodes: int, job: int | None) -> list[str]:
+    nodes = [node_id(cluster.id, rank) for rank in range(num_nodes)]
+    return [cluster.id, *nodes, *([job_id(cluster.id, job)] if job is not None else [])]

@@ -1,0 +1,131 @@
+"""Records as users see them. Reading never changes anything, and shows how old what it shows is."""
+
+from __future__ import annotations
+
+from skynb.control.ledger import Transaction
+from skynb.control.records import Record
+from skynb.errors import NotFoundError
+from skynb.wire import AutostopRequest, ClusterInfo, CostInfo, EventInfo, JobInfo, NodeInfo
+from skynb_clusters.records import JOB_FINAL, ClusterSpec, ClusterState, JobSpec, JobState, NodeState, Offer
+
+
+def find_cluster(tx: Transaction, name: str, *, ended: bool = False) -> Record:
+    """The live cluster of that name, or with `ended` the last one that had it; NotFoundError."""
+    record = tx.find("cluster", name)
+    if record is None and ended:
+        record = next(reversed(tx.find_all("cluster", names=[name], live=False)), None)
+    if record is None:
+        raise NotFoundError(f"there is no cluster {name!r}", mend="`skynb status` lists the clusters")
+    return record
+
+
+def cluster_info(tx: Transaction, record: Record) -> ClusterInfo:
+    """A cluster with its nodes and its bill so far."""
+    spec, state = record.spec_as(ClusterSpec), record.state_as(ClusterState)
+    offer = spec.offers[state.offer]
+    nodes = [_node_info(child) for child in tx.children(record.id) if child.kind == "node"]
+    money = tx.money(scope=record.id)
+    seen = [node.observed_at for node in nodes if node.observed_at is not None]
+    return ClusterInfo(
+        id=record.id,
+        name=record.name,
+        status=record.status,
+        target=record.target,
+        reason=record.reason,
+        owner=record.owner,
+        num_nodes=spec.num_nodes,
+        infra=infra_of(offer),
+        instance_type=offer.instance_type,
+        accelerators=accelerators_of(offer),
+        hourly_micro=offer.hourly_micro * spec.num_nodes,
+        settled_micro=money.settled,
+        reserved_micro=money.reserved,
+        plan_hash=spec.plan_hash,
+        created_at=record.created_at,
+        up_at=state.up_at,
+        ended_at=record.updated_at if record.final else None,
+        observed_at=min(seen, default=None),
+        autostop=_autostop(spec),
+        nodes=nodes,
+        final=record.final,
+        error=state.error,
+    )
+
+
+def job_info(record: Record, cluster: str) -> JobInfo:
+    """A job of a cluster of that name."""
+    spec, state = record.spec_as(JobSpec), record.state_as(JobState)
+    return JobInfo(
+        cluster=cluster,
+        id=spec.number,
+        name=spec.title,
+        status=record.status,
+        reason=record.reason,
+        user=spec.user,
+        num_nodes=spec.num_nodes,
+        priority=spec.priority,
+        created_at=record.created_at,
+        started_at=state.started_at,
+        ended_at=state.ended_at,
+        exit_codes=[rank.get("exit_code") for rank in state.ranks],
+        final=record.status in JOB_FINAL,
+        logs_complete=record.final,
+    )
+
+
+def cost_info(tx: Transaction, record: Record) -> CostInfo:
+    """The bill of a cluster: settled seconds only, each with its price in the ledger."""
+    spec, state = record.spec_as(ClusterSpec), record.state_as(ClusterState)
+    offer = spec.offers[state.offer]
+    money = tx.money(scope=record.id)
+    return CostInfo(
+        cluster=record.name,
+        id=record.id,
+        status=record.status,
+        infra=infra_of(offer),
+        instance_type=offer.instance_type,
+        num_nodes=spec.num_nodes,
+        hourly_micro=offer.hourly_micro * spec.num_nodes,
+        node_seconds=tx.seconds(record.id),
+        settled_micro=money.settled,
+        reserved_micro=money.reserved,
+        created_at=record.created_at,
+        ended_at=record.updated_at if record.final else None,
+    )
+
+
+def events_after(tx: Transaction, after: int, scope: str | None = None) -> list[EventInfo]:
+    """The history after an event's number, of one cluster or of everything."""
+    return [
+        EventInfo(seq=event.seq, at=event.at, name=event.name, record=event.record, data=event.data)
+        for event in tx.events(after=after, scope=scope)
+    ]
+
+
+def infra_of(offer: Offer) -> str:
+    """The place as a task writes it."""
+    return "/".join(part for part in (offer.cloud, offer.region, offer.zone) if part)
+
+
+def accelerators_of(offer: Offer) -> str:
+    """As a task writes it; empty without accelerators."""
+    return f"{offer.accelerator}:{offer.accelerator_count:g}" if offer.accelerator else ""
+
+
+def _autostop(spec: ClusterSpec) -> AutostopRequest | None:
+    wish = spec.autostop
+    if wish is None or wish.idle_minutes < 0:
+        return None
+    return AutostopRequest(idle_minutes=wish.idle_minutes, down=wish.down, wait_for=wish.wait_for)
+
+
+def _node_info(record: Record) -> NodeInfo:
+    state = record.state_as(NodeState)
+    return NodeInfo(
+        rank=int(record.name),
+        status=record.status,
+        address=state.address,
+        machine=state.machine,
+        reason=record.reason,
+        observed_at=record.observed_at,
+    )

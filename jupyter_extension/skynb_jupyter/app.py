@@ -1,0 +1,151 @@
+"""SkynbApp: the server extension, and the plain server that carries it as the daemon.
+
+Import it late: Jupyter Server is the heaviest thing in the house.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from jupyter_server.extension.application import ExtensionApp
+from jupyter_server.serverapp import ServerApp
+from jupyter_server.services.contents.filemanager import FileContentsManager
+from traitlets import Float, Unicode, default
+from traitlets.config import Config
+
+from skynb import __version__
+from skynb.control.clock import new_id
+from skynb.control.ledger import Claim, Ledger
+from skynb.control.secrets import write_private
+from skynb.wire import API_VERSION, ServerInfo
+from skynb_clusters.core import Core
+from skynb_clusters.providers import load_providers
+from skynb_clusters.requests import Desk
+from skynb_jupyter.handlers import handlers
+from skynb_jupyter.service import Service
+
+
+class NoFiles(FileContentsManager):
+    """Serves no files: this server is not for notebooks."""
+
+    files_handler_class = None
+
+
+class PlainServer(ServerApp):
+    """A Jupyter server without Jupyter's services: no kernels, no contents, no terminals."""
+
+    default_services = ()
+    contents_manager_class = NoFiles
+
+
+class SkynbApp(ExtensionApp):
+    """The API under /skynb/api/v1, and the control core behind it."""
+
+    name = "skynb"
+    extension_url = "/skynb"
+    load_other_extensions = False
+    open_browser = False
+    serverapp_class = PlainServer
+
+    home = Unicode(help="Folder of the ledger, logs and secrets. Default: $SKYNB_HOME or ~/.skynb.").tag(
+        config=True
+    )
+    database_url = Unicode(
+        help="SQLAlchemy URL of the ledger; PostgreSQL for a team. Default: SQLite in `home`."
+    ).tag(config=True)
+    presence_seconds = Float(
+        600.0, help="A node that nobody uses ends itself after so many seconds without a server."
+    ).tag(config=True)
+
+    service: Service
+    _running: asyncio.Task[None] | None = None
+
+    @default("home")
+    def _default_home(self) -> str:
+        return os.environ.get("SKYNB_HOME") or "~/.skynb"
+
+    @default("database_url")
+    def _default_database_url(self) -> str:
+        return os.environ.get("SKYNB_DATABASE_URL") or f"sqlite:///{self._folder() / 'ledger.db'}"
+
+    def _folder(self) -> Path:
+        return Path(self.home).expanduser()
+
+    def initialize_settings(self) -> None:
+        """Open the ledger and make the core; nothing runs yet."""
+        folder = self._folder()
+        owner = _server_id(folder)
+        claim = Claim(owner=owner, token=secrets.token_hex(8))
+        core = Core(Ledger(self.database_url), folder, load_providers(folder), owner, claim)
+        desk = Desk(core, presence_s=self.presence_seconds)
+        info = ServerInfo(
+            version=__version__,
+            api_version=API_VERSION,
+            pid=os.getpid(),
+            home=str(folder),
+            started_at=time.time(),
+        )
+        self.service = Service(core, desk, info)
+        self.settings.update(skynb_service=self.service)
+
+    def initialize_handlers(self) -> None:
+        self.handlers.extend(handlers())
+
+    async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
+        """Jupyter calls this once its loop runs and it listens: the core starts, and says where it is."""
+        self._running = asyncio.create_task(self.service.core.run())
+        self._running.add_done_callback(self._core_ended)
+        card = {
+            "url": f"http://127.0.0.1:{serverapp.port}",
+            "token": serverapp.identity_provider.token,
+            **msgspec.to_builtins(self.service.info),
+        }
+        write_private(self._folder() / "server.json", msgspec.json.encode(card))
+
+    async def stop_extension(self) -> None:
+        """Jupyter calls this on SIGTERM and on shutdown."""
+        (self._folder() / "server.json").unlink(missing_ok=True)
+        if self._running is not None:
+            self._running.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._running
+
+    def _core_ended(self, task: asyncio.Task[None]) -> None:
+        """A core that ends unasked takes the server with it: the next use starts a fresh one."""
+        if not task.cancelled() and task.exception() is not None:
+            self.log.error("the control core failed", exc_info=task.exception())
+            self.serverapp.stop()
+
+
+def serve(home: Path, *, port: int, token: str) -> None:
+    """Run the daemon until SIGTERM or SIGINT."""
+    config: Any = Config()
+    config.SkynbApp.home = str(home)
+    config.ServerApp.ip = "127.0.0.1"
+    config.ServerApp.port = port
+    config.ServerApp.open_browser = False
+    config.ServerApp.allow_unauthenticated_access = False
+    config.ServerApp.root_dir = str(home)
+    config.IdentityProvider.token = token
+    server = PlainServer.instance(config=config, jpserver_extensions={"skynb_jupyter": True})
+    server.initialize(argv=[], starter_extension=SkynbApp.name, find_extensions=False)
+    server.start()
+
+
+def _server_id(folder: Path) -> str:
+    """The name of this home's server: the same after a restart, another one for another home."""
+    path = folder / "server-id"
+    if not path.exists():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_private(path, new_id("server").encode())
+    return path.read_text()
+
+
+main = SkynbApp.launch_instance

@@ -1,0 +1,177 @@
+"""HTTP for the routes: authentication, authorization, versions, errors. No decision is made here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from jupyter_server.auth.decorator import authorized
+from jupyter_server.base.handlers import APIHandler
+from jupyter_server.extension.handler import ExtensionHandlerMixin
+from tornado import web
+
+from skynb import __version__
+from skynb.errors import SkynbError, SpecError
+from skynb.wire import API_PREFIX, API_VERSION, KEY_HEADER, OLDEST_API_VERSION, VERSION_HEADER
+from skynb_jupyter.openapi import document
+from skynb_jupyter.routes import ROUTES, Call, Route
+from skynb_jupyter.service import Caller, Service
+
+RESOURCE = "skynb"
+MAX_BODY = 4 * 1024 * 1024
+
+
+class Base(ExtensionHandlerMixin, APIHandler):
+    """What every answer has in common."""
+
+    auth_resource = RESOURCE
+
+    def prepare(self) -> Any:
+        self.set_header(VERSION_HEADER, str(API_VERSION))
+        self._check_version()
+        return super().prepare()
+
+    @property
+    def service(self) -> Service:
+        found: Service = self.settings["skynb_service"]
+        return found
+
+    def caller(self) -> Caller:
+        key = self.request.headers.get(KEY_HEADER)
+        if key is not None and not 0 < len(key) <= 128:
+            raise SpecError("an idempotency key has 1 to 128 characters", where=KEY_HEADER)
+        return Caller(user=self.current_user.username, key=key)
+
+    def send(self, answer: Any, status: int = 200) -> None:
+        self.set_status(status)
+        self.set_header("Content-Type", "application/json")
+        self.finish(msgspec.json.encode(answer))
+
+    def fail(self, error: SkynbError) -> None:
+        self.send({"error": error.to_dict()}, error.http_status)
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Errors of Jupyter and tornado in the same form as ours, without their insides."""
+        failure = kwargs.get("exc_info", (None, None))[1]
+        if isinstance(failure, SkynbError):
+            self.fail(failure)
+            return
+        what = (
+            (getattr(failure, "reason", None) or self._reason) if status_code < 500 else "the server failed"
+        )
+        code = {401: "auth", 403: "auth", 404: "not-found"}.get(status_code, "http")
+        self.send({"error": {"code": code, "what": str(what)}}, status_code)
+
+    def _check_version(self) -> None:
+        theirs = self.request.headers.get(VERSION_HEADER)
+        if theirs is None:
+            return
+        if not theirs.isdecimal():
+            raise web.HTTPError(400, reason=f"{VERSION_HEADER} is a whole number")
+        if int(theirs) < OLDEST_API_VERSION:
+            raise web.HTTPError(
+                400,
+                reason=f"this server (skynb {__version__}) speaks API {OLDEST_API_VERSION} to {API_VERSION}, "
+                f"the client speaks {int(theirs)}: upgrade the client",
+            )
+
+
+class RouteHandler(Base):
+    """All verbs of one path of the table."""
+
+    def initialize(self, name: str, routes: dict[str, Route], parameters: tuple[str, ...]) -> None:
+        super().initialize(name)
+        self._routes = routes
+        self._parameters = parameters
+
+    @web.authenticated
+    @authorized
+    async def get(self, *values: str) -> None:
+        await self._answer("GET", values)
+
+    @web.authenticated
+    @authorized
+    async def post(self, *values: str) -> None:
+        await self._answer("POST", values)
+
+    @web.authenticated
+    @authorized
+    async def delete(self, *values: str) -> None:
+        await self._answer("DELETE", values)
+
+    async def _answer(self, method: str, values: tuple[str, ...]) -> None:
+        route = self._routes.get(method)
+        if route is None:
+            raise web.HTTPError(405)
+        try:
+            call = Call(
+                caller=self.caller(),
+                path=dict(zip(self._parameters, values, strict=True)),
+                query={name: self.get_query_argument(name) for name in self.request.query_arguments},
+                names=self.get_query_arguments("name"),
+                body=_decode(self.request.body, route.body),
+            )
+            answer = await route.call(self.service, call)
+        except SkynbError as error:
+            self.fail(error)
+        else:
+            self.send(answer, route.status)
+
+
+class OpenApiHandler(Base):
+    """The OpenAPI document of this API."""
+
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        self.send(document())
+
+
+class NotFoundHandler(Base):
+    """Everything else below the prefix, in the API's own form."""
+
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        raise web.HTTPError(404, reason="the API has no such path")
+
+    post = get
+    delete = get
+    put = get
+    patch = get
+
+
+def handlers() -> list[tuple[Any, ...]]:
+    """Tornado's handler table."""
+    from skynb_jupyter.streams import EventsHandler, LogsHandler
+
+    paths: dict[str, dict[str, Route]] = {}
+    for route in ROUTES:
+        paths.setdefault(route.path, {})[route.method] = route
+    table: list[tuple[Any, ...]] = [
+        (f"{API_PREFIX}/openapi.json", OpenApiHandler),
+        (f"{API_PREFIX}/events", EventsHandler),
+        (f"{API_PREFIX}/clusters/([^/]+)/events", EventsHandler),
+        (f"{API_PREFIX}/clusters/([^/]+)/jobs/([^/]+)/logs", LogsHandler),
+    ]
+    for path, routes in paths.items():
+        pieces = path.split("/")
+        parameters = tuple(piece[1:-1] for piece in pieces if piece.startswith("{"))
+        pattern = "/".join("([^/]+)" if piece.startswith("{") else piece for piece in pieces)
+        table.append((API_PREFIX + pattern, RouteHandler, {"routes": routes, "parameters": parameters}))
+    table.append((f"{API_PREFIX}/.*", NotFoundHandler))
+    return table
+
+
+def _decode(body: bytes, kind: Any) -> Any:
+    if kind is None:
+        return None
+    if len(body) > MAX_BODY:
+        raise SpecError(f"the request is larger than {MAX_BODY} bytes")
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).partition(" - at `$")
+        raise SpecError(what, where=where.rstrip("`").lstrip(".") or None) from None
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise SpecError("the body is not JSON", why=str(error)) from None

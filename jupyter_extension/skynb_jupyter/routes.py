@@ -1,0 +1,201 @@
+"""The routes of /skynb/api/v1, as one table: handlers and the OpenAPI document are made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from skynb.errors import SpecError
+from skynb.wire import (
+    AutostopRequest,
+    CancelAnswer,
+    CancelRequest,
+    CheckInfo,
+    ClusterInfo,
+    CostInfo,
+    DaskInfo,
+    DaskRequest,
+    ExecRequest,
+    JobInfo,
+    LaunchAnswer,
+    LaunchRequest,
+    ServerInfo,
+)
+from skynb_jupyter.service import Caller, Service
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """One request: path parameters, query (last value wins; `names` are all of `name`), body."""
+
+    caller: Caller
+    path: dict[str, str]
+    query: dict[str, str]
+    names: list[str]
+    body: Any = None
+
+    def number(self, name: str) -> int:
+        """A path parameter that is a whole number."""
+        return whole(self.path[name], name)
+
+    def flag(self, name: str) -> bool:
+        """A query parameter that is on or off."""
+        return self.query.get(name, "") in {"1", "true", "yes"}
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """One verb of one path. status: of a good answer."""
+
+    method: str
+    path: str
+    summary: str
+    answer: Any
+    call: Callable[[Service, Call], Awaitable[Any]]
+    body: Any = None
+    status: int = 200
+
+
+def whole(text: str, where: str) -> int:
+    """A whole number from a request; SpecError naming the parameter."""
+    try:
+        return int(text)
+    except ValueError:
+        raise SpecError(f"{text[:40]!r} is not a whole number", where=where) from None
+
+
+ROUTES = (
+    Route(
+        method="GET",
+        path="/health",
+        summary="Who answers",
+        answer=ServerInfo,
+        call=lambda service, _: service.health(),
+    ),
+    Route(
+        method="GET",
+        path="/check",
+        summary="Which infra may be used, and how to mend what may not",
+        answer=list[CheckInfo],
+        call=lambda service, _: service.check(),
+    ),
+    Route(
+        method="GET",
+        path="/clusters",
+        summary="Clusters; `name` picks some, `ended=1` shows ended ones too",
+        answer=list[ClusterInfo],
+        call=lambda service, call: service.clusters(call.names, call.flag("ended")),
+    ),
+    Route(
+        method="POST",
+        path="/clusters",
+        summary="Launch a task on a new or a live cluster",
+        body=LaunchRequest,
+        answer=LaunchAnswer,
+        status=202,
+        call=lambda service, call: service.launch(call.caller, call.body),
+    ),
+    Route(
+        method="GET",
+        path="/clusters/{cluster}",
+        summary="One cluster, live or the last that ended under this name",
+        answer=ClusterInfo,
+        call=lambda service, call: service.cluster(call.path["cluster"]),
+    ),
+    Route(
+        method="DELETE",
+        path="/clusters/{cluster}",
+        summary="Take the cluster down",
+        answer=ClusterInfo,
+        status=202,
+        call=lambda service, call: service.down(call.caller, call.path["cluster"]),
+    ),
+    Route(
+        method="POST",
+        path="/clusters/{cluster}/stop",
+        summary="Stop the machines and keep their disks",
+        answer=ClusterInfo,
+        status=202,
+        call=lambda service, call: service.stop(call.caller, call.path["cluster"]),
+    ),
+    Route(
+        method="POST",
+        path="/clusters/{cluster}/start",
+        summary="Start a stopped cluster, or repair one that is not whole",
+        answer=ClusterInfo,
+        status=202,
+        call=lambda service, call: service.start(call.caller, call.path["cluster"]),
+    ),
+    Route(
+        method="POST",
+        path="/clusters/{cluster}/autostop",
+        summary="Set or clear the idle time after which the cluster stops or ends",
+        body=AutostopRequest,
+        answer=ClusterInfo,
+        status=202,
+        call=lambda service, call: service.autostop(call.caller, call.path["cluster"], call.body),
+    ),
+    Route(
+        method="GET",
+        path="/clusters/{cluster}/jobs",
+        summary="The queue of a cluster, ended jobs included",
+        answer=list[JobInfo],
+        call=lambda service, call: service.jobs(call.path["cluster"]),
+    ),
+    Route(
+        method="POST",
+        path="/clusters/{cluster}/jobs",
+        summary="Run a task on a live cluster, without its setup",
+        body=ExecRequest,
+        answer=LaunchAnswer,
+        status=202,
+        call=lambda service, call: service.exec(call.caller, call.path["cluster"], call.body),
+    ),
+    Route(
+        method="GET",
+        path="/clusters/{cluster}/jobs/{job}",
+        summary="One job",
+        answer=JobInfo,
+        call=lambda service, call: service.job(call.path["cluster"], call.number("job")),
+    ),
+    Route(
+        method="POST",
+        path="/clusters/{cluster}/cancel",
+        summary="Cancel jobs",
+        body=CancelRequest,
+        answer=CancelAnswer,
+        status=202,
+        call=lambda service, call: service.cancel(call.caller, call.path["cluster"], call.body),
+    ),
+    Route(
+        method="GET",
+        path="/clusters/{cluster}/dask",
+        summary="The Dask cluster on a cluster, with a client's certificate",
+        answer=DaskInfo,
+        call=lambda service, call: service.dask(call.path["cluster"]),
+    ),
+    Route(
+        method="POST",
+        path="/clusters/{cluster}/dask",
+        summary="Bring Dask up on a cluster, or scale it",
+        body=DaskRequest,
+        answer=DaskInfo,
+        status=202,
+        call=lambda service, call: service.dask_up(call.caller, call.path["cluster"], call.body),
+    ),
+    Route(
+        method="DELETE",
+        path="/clusters/{cluster}/dask",
+        summary="Take Dask down, the cluster stays",
+        answer=DaskInfo,
+        status=202,
+        call=lambda service, call: service.dask_down(call.caller, call.path["cluster"]),
+    ),
+    Route(
+        method="GET",
+        path="/cost",
+        summary="The bill, a line a cluster",
+        answer=list[CostInfo],
+        call=lambda service, _: service.costs(),
+    ),
+)

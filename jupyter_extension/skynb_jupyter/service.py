@@ -1,0 +1,244 @@
+"""What the API offers, without HTTP: ledger reads and requests, off the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from skynb.control.ledger import Transaction
+from skynb.control.records import Record
+from skynb.errors import NotFoundError
+from skynb.wire import (
+    AutostopRequest,
+    CancelAnswer,
+    CancelRequest,
+    CheckInfo,
+    ClusterInfo,
+    CostInfo,
+    DaskInfo,
+    DaskRequest,
+    EventInfo,
+    ExecRequest,
+    JobInfo,
+    LaunchAnswer,
+    LaunchRequest,
+    ServerInfo,
+)
+from skynb_clusters import tls, views
+from skynb_clusters.core import Core, job_id
+from skynb_clusters.records import ClusterSpec, DaskSpec, DaskState
+from skynb_clusters.requests import Desk, live_dask
+
+T = TypeVar("T")
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who asks, and the idempotency key of the request if there is one."""
+
+    user: str
+    key: str | None = None
+
+
+class Service:
+    """The operations behind the routes. Each is safe to call at any time and answers from the ledger."""
+
+    def __init__(self, core: Core, desk: Desk, info: ServerInfo) -> None:
+        self.core = core
+        self.desk = desk
+        self.info = info
+
+    async def health(self) -> ServerInfo:
+        return self.info
+
+    async def check(self) -> list[CheckInfo]:
+        found = [self.core.in_cloud(provider.check) for provider in self.core.providers.values()]
+        return [
+            CheckInfo(infra=item.infra, ok=item.ok, detail=item.detail, mend=item.mend)
+            for item in await asyncio.gather(*found)
+        ]
+
+    async def launch(self, caller: Caller, request: LaunchRequest) -> LaunchAnswer:
+        def ask(tx: Transaction) -> tuple[LaunchAnswer, Sequence[str]]:
+            return self.desk.launch(tx, request, caller.user)
+
+        return await self._ask(caller, "launch", request, LaunchAnswer, ask)
+
+    async def exec(self, caller: Caller, name: str, request: ExecRequest) -> LaunchAnswer:
+        def ask(tx: Transaction) -> tuple[LaunchAnswer, Sequence[str]]:
+            return self.desk.exec(tx, name, request, caller.user)
+
+        return await self._ask(caller, f"exec {name}", request, LaunchAnswer, ask)
+
+    async def cancel(self, caller: Caller, name: str, request: CancelRequest) -> CancelAnswer:
+        def ask(tx: Transaction) -> tuple[CancelAnswer, Sequence[str]]:
+            return self.desk.cancel(tx, name, request)
+
+        return await self._ask(caller, f"cancel {name}", request, CancelAnswer, ask)
+
+    async def stop(self, caller: Caller, name: str) -> ClusterInfo:
+        return await self._move(caller, "stop", name, self.desk.stop)
+
+    async def start(self, caller: Caller, name: str) -> ClusterInfo:
+        return await self._move(caller, "start", name, self.desk.start)
+
+    async def down(self, caller: Caller, name: str) -> ClusterInfo:
+        return await self._move(caller, "down", name, self.desk.down)
+
+    async def autostop(self, caller: Caller, name: str, request: AutostopRequest) -> ClusterInfo:
+        def ask(tx: Transaction) -> tuple[ClusterInfo, Sequence[str]]:
+            woken = self.desk.autostop(tx, name, request)
+            return views.cluster_info(tx, views.find_cluster(tx, name)), woken
+
+        return await self._ask(caller, f"autostop {name}", request, ClusterInfo, ask)
+
+    async def clusters(self, names: Sequence[str] | None, ended: bool) -> list[ClusterInfo]:
+        def read(tx: Transaction) -> list[ClusterInfo]:
+            found = tx.find_all("cluster", names=names or None, live=not ended)
+            return [views.cluster_info(tx, record) for record in found]
+
+        return await self.read(read)
+
+    async def cluster(self, name: str) -> ClusterInfo:
+        return await self.read(lambda tx: views.cluster_info(tx, views.find_cluster(tx, name, ended=True)))
+
+    async def jobs(self, name: str) -> list[JobInfo]:
+        def read(tx: Transaction) -> list[JobInfo]:
+            cluster = views.find_cluster(tx, name, ended=True)
+            return [
+                views.job_info(child, cluster.name)
+                for child in tx.children(cluster.id)
+                if child.kind == "job"
+            ]
+
+        return await self.read(read)
+
+    async def job(self, name: str, number: int) -> JobInfo:
+        cluster, record = await self.job_record(name, number)
+        return views.job_info(record, cluster.name)
+
+    async def job_record(self, name: str, number: int) -> tuple[Record, Record]:
+        """The cluster and the job; NotFoundError."""
+
+        def read(tx: Transaction) -> tuple[Record, Record]:
+            cluster = views.find_cluster(tx, name, ended=True)
+            record = tx.get(job_id(cluster.id, number))
+            if record is None:
+                raise NotFoundError(f"cluster {name!r} has no job {number}", mend=f"`skynb queue {name}`")
+            return cluster, record
+
+        return await self.read(read)
+
+    async def costs(self) -> list[CostInfo]:
+        def read(tx: Transaction) -> list[CostInfo]:
+            return [views.cost_info(tx, record) for record in tx.find_all("cluster", live=False)]
+
+        return await self.read(read)
+
+    async def events(self, after: int, name: str | None = None) -> list[EventInfo]:
+        def read(tx: Transaction) -> list[EventInfo]:
+            scope = views.find_cluster(tx, name, ended=True).id if name else None
+            return views.events_after(tx, after, scope)
+
+        return await self.read(read)
+
+    async def dask_up(self, caller: Caller, name: str, request: DaskRequest) -> DaskInfo:
+        def ask(tx: Transaction) -> tuple[DaskInfo, Sequence[str]]:
+            woken = self.desk.dask_up(tx, name, request)
+            return self._dask(tx, name, secret=False), woken
+
+        return await self._ask(caller, f"dask-up {name}", request, DaskInfo, ask)
+
+    async def dask_down(self, caller: Caller, name: str) -> DaskInfo:
+        def ask(tx: Transaction) -> tuple[DaskInfo, Sequence[str]]:
+            answer = self._dask(tx, name, secret=False)
+            return answer, self.desk.dask_down(tx, name)
+
+        return await self._ask(caller, f"dask-down {name}", None, DaskInfo, ask)
+
+    async def dask(self, name: str) -> DaskInfo:
+        return await self.read(lambda tx: self._dask(tx, name, secret=True))
+
+    async def read(self, read: Callable[[Transaction], T]) -> T:
+        """Read the ledger off the event loop."""
+
+        def call() -> T:
+            with self.core.ledger.read() as tx:
+                return read(tx)
+
+        return await self.core.reconciler.in_ledger(call)
+
+    def _dask(self, tx: Transaction, name: str, *, secret: bool) -> DaskInfo:
+        cluster = views.find_cluster(tx, name)
+        record = live_dask(tx, cluster)
+        if record is None:
+            ended = tx.find_all("dask", parent=cluster.id, live=False)
+            if not ended:
+                raise NotFoundError(f"no Dask runs on {name!r}", mend=f"`skynb dask up {name}`")
+            record = ended[-1]
+        state = record.state_as(DaskState)
+        return DaskInfo(
+            cluster=name,
+            status=record.status,
+            wanted=record.spec_as(DaskSpec).workers,
+            workers=list(state.workers),
+            scheduler=state.scheduler,
+            dashboard=state.dashboard,
+            reason=record.reason,
+            tls=self._dask_tls(cluster) if secret and not record.final else {},
+        )
+
+    def _dask_tls(self, cluster: Record) -> dict[str, str]:
+        authority = tls.Pair(**self.core.secrets.get(cluster.spec_as(ClusterSpec).authority))
+        pair = tls.issue(authority, "client")
+        return {"ca": authority.cert, "cert": pair.cert, "key": pair.key}
+
+    async def _move(
+        self,
+        caller: Caller,
+        verb: str,
+        name: str,
+        move: Callable[[Transaction, str], Sequence[str]],
+    ) -> ClusterInfo:
+        def ask(tx: Transaction) -> tuple[ClusterInfo, Sequence[str]]:
+            woken = move(tx, name)
+            return views.cluster_info(tx, views.find_cluster(tx, name)), woken
+
+        return await self._ask(caller, f"{verb} {name}", None, ClusterInfo, ask)
+
+    async def _ask(
+        self,
+        caller: Caller,
+        verb: str,
+        request: Any,
+        answer: type[T],
+        ask: Callable[[Transaction], tuple[T, Sequence[str]]],
+    ) -> T:
+        """Do a request once per idempotency key, durably, and wake what it concerns."""
+        digest = _digest(request)
+
+        def call() -> tuple[T, Sequence[str]]:
+            with self.core.ledger.transaction() as tx:
+                known = tx.answered(caller.key, caller.user, verb, digest) if caller.key else None
+                if known is not None:
+                    return msgspec.json.decode(known, type=answer), ()
+                result, woken = ask(tx)
+                if caller.key:
+                    tx.remember(caller.key, caller.user, verb, digest, msgspec.json.encode(result))
+                return result, woken
+
+        result, woken = await self.core.reconciler.in_ledger(call)
+        for record in woken:
+            self.core.wake(record)
+        self.core.reconciler.notify()
+        return result
+
+
+def _digest(request: Any) -> str:
+    """What tells one request from another; the secrets in it leave no trace."""
+    plain = msgspec.to_builtins(request) if request is not None else {}
+    plain.pop("secrets", None)
+    return hashlib.sha256(msgspec.json.encode(plain, order="sorted")).hexdigest()

@@ -1,0 +1,193 @@
+"""What travels between client and server under /skynb/api/v1. Fields are only ever added, with defaults."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+API_VERSION = 1
+OLDEST_API_VERSION = 1
+API_PREFIX = "/skynb/api/v1"
+VERSION_HEADER = "X-Skynb-Api-Version"
+KEY_HEADER = "Idempotency-Key"
+
+
+class ServerInfo(msgspec.Struct, kw_only=True):
+    """Who answers. started_at: seconds since the epoch."""
+
+    version: str
+    api_version: int
+    pid: int
+    home: str
+    started_at: float
+
+
+class AutostopRequest(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """idle_minutes: None or negative turns autostop off. wait_for: jobs_and_ssh, jobs or none."""
+
+    idle_minutes: float | None = None
+    down: bool = False
+    wait_for: str = "jobs_and_ssh"
+
+
+class LaunchRequest(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A task as `Task.to_wire()` gives it. dryrun: plan only. setup: False skips the task's setup."""
+
+    task: dict[str, Any]
+    secrets: dict[str, str] = {}
+    cluster_name: str | None = None
+    dryrun: bool = False
+    setup: bool = True
+    autostop: AutostopRequest | None = None
+    plan_hash: str | None = None
+
+
+class LaunchAnswer(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """job: its number on the cluster; None when the task has nothing to run. plan: as `Plan.to_dict()`."""
+
+    cluster: str
+    job: int | None = None
+    plan: dict[str, Any] | None = None
+    dryrun: bool = False
+
+
+class ExecRequest(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A task to run on a live cluster, without its setup."""
+
+    task: dict[str, Any]
+    secrets: dict[str, str] = {}
+
+
+class CancelRequest(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """jobs: numbers to cancel; all: every job that is not final."""
+
+    jobs: list[int] = []
+    all: bool = False
+
+
+class CancelAnswer(msgspec.Struct, kw_only=True):
+    """The jobs whose cancel is now durable; those that were final already are not among them."""
+
+    cancelled: list[int]
+
+
+class NodeInfo(msgspec.Struct, kw_only=True):
+    """One node slot. observed_at: when it was last seen."""
+
+    rank: int
+    status: str
+    address: str = ""
+    machine: str = ""
+    reason: str = ""
+    observed_at: float | None = None
+
+
+class ClusterInfo(msgspec.Struct, kw_only=True):
+    """A cluster. hourly_micro: micro-dollars per hour of all nodes; settled and reserved: micro-dollars."""
+
+    id: str
+    name: str
+    status: str
+    target: str
+    owner: str
+    num_nodes: int
+    infra: str
+    instance_type: str
+    reason: str = ""
+    accelerators: str = ""
+    hourly_micro: int = 0
+    settled_micro: int = 0
+    reserved_micro: int = 0
+    plan_hash: str = ""
+    created_at: float = 0.0
+    up_at: float | None = None
+    ended_at: float | None = None
+    observed_at: float | None = None
+    autostop: AutostopRequest | None = None
+    nodes: list[NodeInfo] = []
+    final: bool = False
+    error: dict[str, Any] | None = None
+
+
+class JobInfo(msgspec.Struct, kw_only=True):
+    """A cluster job. final: the verdict stands; logs_complete: every byte of its log is with the server."""
+
+    cluster: str
+    id: int
+    name: str
+    status: str
+    user: str
+    num_nodes: int
+    reason: str = ""
+    priority: int = 0
+    created_at: float = 0.0
+    started_at: float | None = None
+    ended_at: float | None = None
+    exit_codes: list[int | None] = []
+    final: bool = False
+    logs_complete: bool = False
+
+
+class CostInfo(msgspec.Struct, kw_only=True):
+    """The bill of one cluster: micro-dollars settled and reserved, and the node-seconds behind them."""
+
+    cluster: str
+    id: str
+    status: str
+    infra: str
+    instance_type: str
+    num_nodes: int
+    hourly_micro: int
+    node_seconds: float
+    settled_micro: int
+    reserved_micro: int
+    created_at: float
+    ended_at: float | None = None
+
+
+class CheckInfo(msgspec.Struct, kw_only=True):
+    """Whether an infra may be used, and how to mend it if not."""
+
+    infra: str
+    ok: bool
+    detail: str
+    mend: str = ""
+
+
+class DaskRequest(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """workers: how many in all; None is one a node. memory: of each, as Dask writes it (`4GiB`, `auto`)."""
+
+    workers: int | None = None
+    threads: int = 1
+    memory: str = "auto"
+
+
+class DaskInfo(msgspec.Struct, kw_only=True):
+    """A Dask cluster on a cluster. tls: ca, cert and key in PEM, for clients."""
+
+    cluster: str
+    status: str
+    wanted: int
+    workers: list[str] = []
+    scheduler: str = ""
+    dashboard: str = ""
+    reason: str = ""
+    tls: dict[str, str] = {}
+
+
+class EventInfo(msgspec.Struct, kw_only=True):
+    """One line of the causal history."""
+
+    seq: int
+    at: float
+    name: str
+    record: str | None = None
+    data: dict[str, Any] = {}
+
+
+class LogLine(msgspec.Struct, kw_only=True):
+    """A piece of a job's log, of one rank; not necessarily a whole line."""
+
+    rank: int
+    text: str
