@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,11 +55,12 @@ class Config:
         """Does this node run the queue?"""
         return self.role == "head"
 
-    def update(self, **changes: Any) -> Config:
-        """The configuration with some keys changed, written to disk before it is returned."""
-        raw = {**self.raw, **changes}
-        files.write_json(self.root / "config.json", raw)
-        return dataclasses.replace(self, raw=raw, **changes)
+    def update(self, changes: dict[str, Any]) -> None:
+        """Change some keys in place; they are on disk when this returns."""
+        self.raw.update(changes)
+        files.write_json(self.root / "config.json", self.raw)
+        for key, value in changes.items():
+            setattr(self, key, value)
 
 
 def load(root: Path) -> Config:

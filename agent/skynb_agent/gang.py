@@ -91,5 +91,3 @@ def _explain(rank: RankView) -> Verdict:
     if rank.cause == "killed":
         return Verdict(state, f"{what} {rank.rank} was killed (exit code {rank.exit_code})")
     return Verdict(state, f"{what} {rank.rank} exited with code {rank.exit_code}")
-
-

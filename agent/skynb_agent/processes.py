@@ -119,7 +119,12 @@ def ssh_sessions() -> int | None:
     """How many people are logged in from elsewhere; None where `who` cannot tell."""
     try:
         done = subprocess.run(
-            ["who"], capture_output=True, text=True, timeout=5, check=True, env={"PATH": os.defpath, "LC_ALL": "C"}
+            ["who"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+            env={"PATH": os.defpath, "LC_ALL": "C"},
         )
     except (OSError, subprocess.SubprocessError):
         return None

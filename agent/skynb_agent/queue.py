@@ -5,7 +5,7 @@ gets a claim: the lowest-ranked nodes that could hold it if they were empty. Lat
 (backfill) only if on every claimed node B would still fit beside everything that is behind B in order.
 So whatever is let past B never stands in its way: B starts at the latest when the jobs that ran when it
 became first have ended. Jobs of higher priority may still overtake it; that is what priority means.
-"""  # noqa: A005 - the agent imports it by its full name, and the standard one not at all
+"""
 
 from __future__ import annotations
 
