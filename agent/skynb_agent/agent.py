@@ -1,4 +1,4 @@
-"""One node's daemon: puts the rooms together, serves R/agent.sock, and ends the node when told or when due."""
+"""One node's daemon: joins the rooms, serves R/agent.sock, and ends the node when told or due."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import signal
 import subprocess
 import time
 from contextlib import suppress
-from typing import Any, Optional, Set
+from typing import TYPE_CHECKING, Any, Optional, Set
 
 from skynb_agent import files, processes
-from skynb_agent.config import Config
 from skynb_agent.head import Head
 from skynb_agent.jobs import JobBook
 from skynb_agent.links import Dialer, Listener
@@ -25,6 +24,9 @@ from skynb_agent.ranks import RankHost
 from skynb_agent.services import ServiceHost
 from skynb_agent.wake import Bell, Tasks, note
 from skynb_agent.watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from skynb_agent.config import Config
 
 SOCKET = "agent.sock"
 _END_GRACE_S = 5.0
@@ -126,7 +128,7 @@ class Agent:
         return jobs + [f"service:{name}" for name in self.services.busy()]
 
     def working(self) -> bool:
-        """Does anything run here, or, seen from the head, anywhere in the cluster?"""
+        """True while anything runs here or, seen from the head, anywhere in the cluster."""
         started = self.head is not None and any(
             j.slots and not j.final for j in self.head.book.active.values()
         )
@@ -187,7 +189,7 @@ class Agent:
     async def _end(self, mode: str, reason: str) -> None:
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._end_work(mode, reason), _END_WITHIN_S)
-        while not await self._run_end_command(mode):
+        while not await self._run_end_command(mode):  # noqa: ASYNC110 - a retry, nothing to wait for
             await asyncio.sleep(_END_RETRY_S)
         self.leave()
 

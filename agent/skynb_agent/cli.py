@@ -1,4 +1,4 @@
-"""The command line: `agent.pyz start|stop|rpc|bridge|recv|unpack --root R`. Called by the server's transport."""
+"""The command line: `agent.pyz start|stop|rpc|bridge|recv|unpack --root R`. Transports call it."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class Config:
 
     @property
     def is_head(self) -> bool:
-        """Does this node run the queue?"""
+        """True on the node that runs the queue."""
         return self.role == "head"
 
     def update(self, changes: dict[str, Any]) -> None:

@@ -17,11 +17,12 @@ from skynb_agent.protocol import Decoder, encode, request
 
 SOCKET = "agent.sock"
 START_WITHIN_S = 10.0
+_PROGRAM = str(Path(sys.argv[0]).absolute())  # taken before anybody changes folder
 _PASSED_ON = ("PATH", "LANG", "TZ", "LC_ALL", "TMPDIR")
 
 
 def start(root: Path) -> dict[str, Any]:
-    """Make sure that a daemon serves `root` and return its facts; TimeoutError if it does not answer in time."""
+    """Make sure that a daemon serves `root` and return its facts; TimeoutError if it stays silent."""
     os.chdir(root)  # the socket is reached by a relative path, whose length is bounded
     with Path("start.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -91,12 +92,11 @@ def serve(root: Path) -> int:
 
 
 def _spawn(root: Path) -> subprocess.Popen[bytes]:
-    program = os.environ.get("SKYNB_AGENT_PROGRAM") or str(Path(sys.argv[0]))
     env = {key: os.environ[key] for key in _PASSED_ON if key in os.environ}
     with Path("agent.log").open("ab") as log:
         os.fchmod(log.fileno(), 0o600)
         return subprocess.Popen(
-            [sys.executable, "-E", "-s", program, "serve", "--root", str(root)],
+            [sys.executable, "-E", "-s", _PROGRAM, "serve", "--root", str(root)],
             cwd=root,
             env=env,
             stdin=subprocess.DEVNULL,

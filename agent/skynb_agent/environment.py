@@ -1,12 +1,14 @@
-"""What a job sees: its variables, SkyPilot's and ours. Pure; nothing leaks from the agent's own environment."""
+"""What a job sees: its variables, SkyPilot's and ours. Pure; nothing of the agent's own leaks."""
 
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple, Tuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Tuple
 
-from skynb_agent.config import Config
 from skynb_agent.queue import whole
+
+if TYPE_CHECKING:
+    from skynb_agent.config import Config
 
 INHERITED = ("PATH", "LANG", "TZ")
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

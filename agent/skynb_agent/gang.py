@@ -1,5 +1,6 @@
-"""Decides the next step of one started job from what its ranks report. Pure, and driven by state alone,
-so that a head which restarts reaches the same decision again.
+"""Decides the next step of one started job from what its ranks report. Pure.
+
+Driven by state alone, so that a head which restarts reaches the same decision again.
 
     all prepared -> set up everywhere -> run everywhere -> SUCCEEDED
     any rank ends badly -> a verdict, kept for good -> the others are stopped -> the verdict's state
@@ -70,7 +71,7 @@ def _wind_down(state: str, ranks: list[RankView], verdict: Verdict) -> Step:
 
 
 def judge(ranks: list[RankView]) -> Verdict | None:
-    """The verdict that the ended ranks call for, or None while all is well; causes that explain others win."""
+    """The verdict that the ended ranks call for, or None while all is well; what explains the rest wins."""
     order = ("lost", "rebooted", "refused", "exit", "killed", "stopped")
     bad = [r for r in ranks if r.stage == ENDED and not (r.cause == "exit" and r.exit_code == 0)]
     if not bad:

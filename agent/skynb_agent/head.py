@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any, Callable, Dict, Iterable, List, Optional, Set, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Optional, Set, Tuple
 
 from skynb_agent import gang, queue, states
 from skynb_agent.gang import Command, Verdict
 from skynb_agent.jobs import Job, JobBook, Slot, digest_of
-from skynb_agent.nodes import NodeBook
-from skynb_agent.peer import Call
 from skynb_agent.protocol import Codes, RemoteError
 from skynb_agent.ranks import DEFAULT_GRACE_S
 from skynb_agent.wake import Tasks, note
+
+if TYPE_CHECKING:
+    from skynb_agent.nodes import NodeBook
+    from skynb_agent.peer import Call
 
 
 class Head:
@@ -60,7 +62,7 @@ class Head:
     def cancel(
         self, ids: Iterable[int] | None, grace_s: float = DEFAULT_GRACE_S, reason: str = "cancelled"
     ) -> list[Any]:
-        """Cancel jobs (None = all). Durable when this returns; a started job is final when its ranks are gone."""
+        """Cancel jobs (None = all). Durable when this returns; a job is final when its ranks are gone."""
         wanted = [job.id for job in self.book.active.values()] if ids is None else list(ids)
         unknown = [number for number in wanted if number not in self.book.jobs]
         if unknown:

@@ -6,7 +6,7 @@ from typing import List, NamedTuple, Optional, Sequence
 
 
 class Signal(NamedTuple):
-    """One named reason to stay up. busy None = unknown, which counts as busy; unsupported ones say nothing."""
+    """One named reason to stay up. busy None = unknown = busy; unsupported ones say nothing."""
 
     name: str
     busy: Optional[bool]

@@ -7,13 +7,15 @@ import hashlib
 import json
 import time
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any, Dict, List, Optional, Set
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Set
 
 from skynb_agent import files, states
 from skynb_agent.gang import RankView, Verdict
 from skynb_agent.protocol import FINAL_STATES
 from skynb_agent.queue import Holding, Need, Seat
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DEFAULT_CPUS = 0.5
 
@@ -74,7 +76,7 @@ class Job:
 
     @property
     def final(self) -> bool:
-        """Has it ended for good?"""
+        """True when it has ended for good."""
         return self.state in FINAL_STATES
 
     def need(self) -> Need:
@@ -148,7 +150,7 @@ class JobBook:
                 self.active[job.id] = job
 
     def add(self, spec: dict[str, Any], digest: str) -> Job:
-        """A new job in INIT, with its secrets in a file of their own. Not yet saved: the caller moves it on."""
+        """A new job in INIT, with its secrets in their own file. Not yet saved: the caller moves it on."""
         public = {key: value for key, value in spec.items() if key != "secret_env"}
         job = Job(public, digest, order=1 + max((known.order for known in self.jobs.values()), default=0))
         folder = files.private_folder(self._folder / str(job.id))

@@ -10,11 +10,13 @@ import asyncio
 import subprocess
 import time
 from contextlib import suppress
-from pathlib import Path
-from typing import NamedTuple, Optional
+from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from skynb_agent import processes
 from skynb_agent.processes import Owner
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # $1 folder, $2 name, $3 log; the rest is the command. `trap :` is a handler, which children do not inherit.
 _WRAPPER = """\

@@ -9,16 +9,18 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from typing import Any, Callable, Dict, Optional
+from typing import TYPE_CHECKING, Any, Callable, Dict, Optional
 
 from skynb_agent import files
-from skynb_agent.config import Config
-from skynb_agent.head import Head
 from skynb_agent.nodes import NodeBook, call_host
 from skynb_agent.peer import READ_SIZE, Call, Peer
 from skynb_agent.protocol import PROTOCOL, VERSION, Codes, RemoteError
 from skynb_agent.ranks import DEFAULT_GRACE_S, RankHost
 from skynb_agent.wake import Bell, note
+
+if TYPE_CHECKING:
+    from skynb_agent.config import Config
+    from skynb_agent.head import Head
 
 KEEPALIVE_S, SILENCE_S = 5.0, 20.0
 _BACKOFF_S = (0.1, 10.0)
@@ -131,14 +133,14 @@ class Listener:
 
 
 class Dialer:
-    """A worker's line to its head. `on_ping` gets what the head says with each ping, `on_end` its last order."""
+    """A worker's line to its head. `on_ping` gets what the head tells, `on_end` its last order."""
 
     def __init__(self, config: Config, host: RankHost) -> None:
         self.config = config
         self.peer: Optional[Peer] = None
         self.joined = False
-        self.on_ping: Callable[[Dict[str, Any]], None] = lambda facts: None
-        self.on_end: Callable[[str], None] = lambda mode: None
+        self.on_ping: Callable[[Dict[str, Any]], None] = lambda _facts: None
+        self.on_end: Callable[[str], None] = lambda _mode: None
         self._host = host
         self._redial = Bell()
 

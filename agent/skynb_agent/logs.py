@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import TYPE_CHECKING, Any, Dict, Optional
 
 from skynb_agent import files, states
-from skynb_agent.peer import Peer
 from skynb_agent.protocol import LOG_CHUNK, LOG_WINDOW
-from skynb_agent.ranks import Key, Rank, RankHost
 from skynb_agent.wake import Bell
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from skynb_agent.peer import Peer
+    from skynb_agent.ranks import Key, Rank, RankHost
 
 _FASTEST_S, _SLOWEST_S = 0.004, 0.04
 _ACK_PAUSE_S = 0.05

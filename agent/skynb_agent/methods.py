@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Awaitable, Callable, Dict, Union
 
 from skynb_agent import idle
 from skynb_agent.logs import follower_from
-from skynb_agent.peer import Call
 from skynb_agent.protocol import MAX_FRAME, Codes, RemoteError
 from skynb_agent.protocol import Methods as Names
 from skynb_agent.ranks import DEFAULT_GRACE_S
@@ -15,6 +14,7 @@ from skynb_agent.ranks import DEFAULT_GRACE_S
 if TYPE_CHECKING:
     from skynb_agent.agent import Agent
     from skynb_agent.head import Head
+    from skynb_agent.peer import Call
 
 
 class Methods:
@@ -23,8 +23,8 @@ class Methods:
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
         self._table: Dict[str, Callable[[Call], Union[Any, Awaitable[Any]]]] = {
-            Names.HELLO: lambda call: agent.hello(),
-            Names.STATUS: lambda call: agent.status(),
+            Names.HELLO: lambda _: agent.hello(),
+            Names.STATUS: lambda _: agent.status(),
             Names.CONFIGURE: self._configure,
             Names.SUBMIT: lambda call: self._head().submit(dict(call.params["job"])),
             Names.JOBS: self._jobs,
@@ -36,13 +36,13 @@ class Methods:
             Names.LOG_ACK: self._log_ack,
             Names.SERVICE_START: lambda call: self._open_for_work(agent.services.start)(call.params),
             Names.SERVICE_STOP: self._service_stop,
-            Names.SERVICE_LIST: lambda call: {"services": agent.services.listing()},
+            Names.SERVICE_LIST: lambda _: {"services": agent.services.listing()},
             Names.SERVICE_LOG: self._service_log,
             Names.LEASE_RENEW: self._lease_renew,
             Names.AUTOSTOP_SET: self._autostop_set,
             Names.END: self._end,
             Names.SHUTDOWN: self._shutdown,
-            "ping": lambda call: {},
+            "ping": lambda _: {},
         }
 
     def handle(self, call: Call) -> Any:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 from skynb_agent import files
 from skynb_agent.config import Config, Slots
-from skynb_agent.peer import Peer
 from skynb_agent.protocol import Codes, RemoteError
 from skynb_agent.queue import Node
-from skynb_agent.ranks import RankHost
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from skynb_agent.peer import Peer
+    from skynb_agent.ranks import RankHost
 
 
 class NodeBook:
@@ -69,7 +72,7 @@ class NodeBook:
         return self._known.get(rank, {}).get("node_id")
 
     def connected(self, rank: int) -> bool:
-        """Can it be asked right now?"""
+        """True if it can be asked right now."""
         return rank == self.config.rank or rank in self.links
 
     def ip(self, rank: int) -> str:

@@ -38,7 +38,7 @@ Handler = Callable[[Call], Union[Any, Awaitable[Any]]]
 class Peer:
     """Reads frames until the other side leaves. `handler` answers its requests; RemoteError becomes an error.
 
-    `keepalive_s` pings that often and gives up after `silence_s` without a byte; None leaves that to the other.
+    `keepalive_s` pings that often and gives up after `silence_s` without a byte.
     """
 
     def __init__(

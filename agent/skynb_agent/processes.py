@@ -1,4 +1,4 @@
-"""What runs on this machine, from /proc where there is one and from `ps` elsewhere. Reads and signals only."""
+"""What runs on this machine, from /proc where there is one, else from `ps`."""
 
 from __future__ import annotations
 

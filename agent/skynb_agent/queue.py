@@ -15,7 +15,7 @@ _EPSILON = 1e-9
 
 
 class Node(NamedTuple):
-    """What one node offers. `reachable` false: nothing may start there now, but it still counts as existing."""
+    """What one node offers. `reachable` false: it exists, but nothing may start there now."""
 
     rank: int
     cpus: float

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import os
 import shutil
-from pathlib import Path
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Tuple
 
 from skynb_agent import environment, files, launch, states
-from skynb_agent.config import Config
 from skynb_agent.environment import Place
 from skynb_agent.launch import Launch, Outcome
 from skynb_agent.protocol import Codes, RemoteError
-from skynb_agent.wake import Bell, Tasks
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from skynb_agent.config import Config
+    from skynb_agent.wake import Bell, Tasks
 
 Key = Tuple[int, int]
 DEFAULT_GRACE_S = 10.0
@@ -64,7 +67,7 @@ class RankHost:
         self.config = config
         self.boot = boot
         self.ranks: Dict[Key, Rank] = {}
-        self.on_report: Callable[[Dict[str, Any]], None] = lambda report: None
+        self.on_report: Callable[[Dict[str, Any]], None] = lambda _report: None
         self.changed = changed
         self._tasks = tasks
         self._jobs = config.root / "jobs"
@@ -108,7 +111,7 @@ class RankHost:
         return self.ranks.get((job, rank))
 
     def busy(self) -> bool:
-        """Is any rank between prepared and ended?"""
+        """True while any rank is between prepared and ended."""
         return any(rank.stage != states.ENDED for rank in self.ranks.values())
 
     def prepare(self, job: dict[str, Any], rank: int, ips: list[str], gpus: list[str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Long-lived processes that the server hosts on a node: Dask, kernels, replicas. By name, restarted by nobody."""
+"""Long-lived processes that the server hosts on a node: Dask, kernels, replicas. By name."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import TYPE_CHECKING, Any, Dict, Optional
 
 from skynb_agent import environment, files, launch
-from skynb_agent.config import Config
 from skynb_agent.launch import Launch, Outcome
 from skynb_agent.protocol import Codes, RemoteError
-from skynb_agent.wake import Bell, Tasks
+
+if TYPE_CHECKING:
+    from skynb_agent.config import Config
+    from skynb_agent.wake import Bell, Tasks
 
 DEFAULT_GRACE_S = 10.0
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
@@ -93,7 +95,7 @@ class ServiceHost:
             return known.facts()
         folder = files.private_folder(self.config.root / "services" / name)
         log = self.config.home / params["log"] if params.get("log") else folder / "log"
-        record = {
+        record: Dict[str, Any] = {
             "name": name,
             "digest": digest,
             "state": "RUNNING",
@@ -149,7 +151,7 @@ class ServiceHost:
         return [service.facts() for service in self.services.values()]
 
     def tail(self, name: str, limit: int, offset: int | None) -> tuple[int, bytes]:
-        """Up to `limit` bytes of a service's output from `offset` (default: the end), and where they begin."""
+        """Where they begin, and up to `limit` bytes of a service's output from `offset` (default: end)."""
         service = self.services.get(name)
         if service is None:
             raise RemoteError(Codes.NOT_FOUND, f"there is no service {name}")

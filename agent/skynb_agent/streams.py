@@ -57,7 +57,7 @@ def _send_all(line: socket.socket) -> None:
 
 
 def receive(source: BinaryIO, path: Path, mode: int, roots: list[Path]) -> int:
-    """Write `source` to `path` in one step, under one of `roots`; the number of bytes. UnsafeError, OSError."""
+    """Write `source` to `path` in one step, under one of `roots`; the byte count. UnsafeError, OSError."""
     path = _inside(path, roots)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")

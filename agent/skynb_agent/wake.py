@@ -52,12 +52,9 @@ class Tasks:
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            error = task.exception()
-            note(
-                "a task failed:",
-                *traceback.format_exception(type(error), error, error.__traceback__ if error else None),
-            )
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            note("a task failed:", *traceback.format_exception(type(error), error, error.__traceback__))
 
 
 def note(*words: Any) -> None:

@@ -1,16 +1,18 @@
 """Keeps the node's clocks: how long idle, how long without the server, and what follows from it.
 
-The deciders are idle.py and lease.py; this gathers their facts once a second and acts when the server is away.
+The deciders are idle.py and lease.py; this gathers their facts once a second.
 """
 
 from __future__ import annotations
 
 import time
-from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 
 from skynb_agent import files, idle, lease, processes
 from skynb_agent.idle import Idleness, Signal
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _WHO_EVERY_S = 30.0
 
@@ -55,7 +57,7 @@ class Watchdog:
         self._save()
 
     def tick(self) -> tuple[str, str] | None:
-        """Look at the clocks; what the node must now do by itself, as (mode, reason). Called once a second."""
+        """Look at the clocks; what the node must do by itself, as (mode, reason). Once a second."""
         now = time.monotonic()
         silent, working = now - self._heard, self._working()
         elapsed, self._ticked = now - self._ticked, now
