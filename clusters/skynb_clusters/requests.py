@@ -119,7 +119,7 @@ class Desk:
     def cancel(
         self, tx: Transaction, name: str, request: CancelRequest
     ) -> tuple[CancelAnswer, Sequence[str]]:
-        """Move jobs towards their end. A job that is final stays as it is; an unknown one is a NotFoundError."""
+        """Move jobs towards their end. A final one stays as it is; an unknown one is a NotFoundError."""
         cluster = find_cluster(tx, name)
         jobs = {int(child.name): child for child in tx.children(cluster.id) if child.kind == "job"}
         if missing := [number for number in request.jobs if number not in jobs]:
