@@ -131,6 +131,7 @@ def serve(home: Path, *, port: int, token: str) -> None:
     config.ServerApp.ip = "127.0.0.1"
     config.ServerApp.port = port
     config.ServerApp.open_browser = False
+    config.ServerApp.allow_root = True  # containers and fresh cloud machines have no other user
     config.ServerApp.allow_unauthenticated_access = False
     config.ServerApp.root_dir = str(home)
     config.IdentityProvider.token = token

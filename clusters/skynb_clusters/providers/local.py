@@ -121,7 +121,8 @@ class LocalProvider:
             shutil.rmtree(leftover, ignore_errors=True)
 
     def transport(self, machine: Machine) -> LocalTransport:
-        return LocalTransport(self._folder / machine.id, machine)
+        place = self._folder / machine.id
+        return LocalTransport(place, self._card(place) or machine)
 
     def end_command(self, machine: Machine, mode: Literal["stop", "down"]) -> Sequence[str]:
         return [sys.executable, "-m", "skynb_clusters.providers.local", mode, str(self._folder), machine.id]
@@ -183,7 +184,7 @@ class LocalProvider:
 class LocalTransport:
     """Programs and sockets of one local machine."""
 
-    def __init__(self, place: Path, machine: Machine) -> None:
+    def __init__(self, place: Path, machine: Machine | _Card) -> None:
         self.python = [sys.executable]
         self.root = str(place / "disk" / "skynb")
         self.home = str(place / "disk" / "home")
