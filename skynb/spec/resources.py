@@ -8,7 +8,6 @@ from typing import Any, ClassVar, cast
 from skynb.spec import policies, values
 from skynb.spec.accelerators import Accelerator, AcceleratorArgs, Accelerators
 from skynb.spec.checks import (
-    anything,
     below,
     boolean,
     fail,
@@ -79,7 +78,7 @@ class Resources(Record):
     _is_image_managed = Field(boolean)
     _requires_fuse = Field(boolean)
     _cluster_config_overrides = Field(open_mapping)
-    _no_missing_accel_warnings = Field(anything)
+    _no_missing_accel_warnings = Field(boolean)
 
     @property
     def infra(self) -> Infra:
