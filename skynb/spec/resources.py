@@ -83,7 +83,7 @@ class Resources(Record):
     @property
     def infra(self) -> Infra:
         """The cloud, region and zone, however they were written."""
-        return self.infra_given or Infra(self.cloud_given, self.region_given, self.zone_given)
+        return self.infra_given or Infra.of(self.cloud_given, self.region_given, self.zone_given)
 
     @property
     def cloud(self) -> str | None:

@@ -102,3 +102,10 @@ def test_parsed_values_are_taken_as_well():
         memory=first.memory,
     )
     assert first == second
+
+
+def test_any_place_lifts_the_place_of_the_base():
+    """`*` in an item, or an override, means any, and is not the same as saying nothing."""
+    base = Resources(infra="aws/us-east-1", any_of=[{"region": "*"}, {"infra": "*"}, {"cloud": "*"}])
+    assert [str(item.infra) for item in base.alternatives()[1]] == ["aws", "*", "*"]
+    assert str(Resources(cloud="AWS", region="*", zone="a").infra) == "aws/*/a"

@@ -92,7 +92,7 @@ def test_accelerator_alternatives(written, printed, ordered):
     ],
 )
 def test_quantities(field, written, expected):
-    """vCPUs and GB, exactly or at least; kb and ki are both powers of two."""
+    """Amounts of vCPUs and GB, exactly or at least; kb and ki are both powers of two."""
     assert getattr(Resources(**{field: written}), field) == expected
 
 
