@@ -45,7 +45,6 @@ class Resources(Record):
     HINTS: ClassVar[Mapping[str, str]] = {
         "hooks": "Hooks belong to the task, under `config.hooks`",
         "num_nodes": "`num_nodes` belongs to the task, beside `resources`",
-        "region_name": "Write `infra: cloud/region`",
     }
 
     infra_given = Field(Infra.parse, key="infra")
@@ -236,7 +235,12 @@ def _without(item: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, A
         replaced.add("accelerators")
     if replaced & {"infra", "cloud"}:
         replaced |= {"infra", *_PLACE}
-    return {key: value for key, value in item.items() if key not in replaced}
+    kept = {key: value for key, value in item.items() if key not in replaced}
+    if isinstance(changes.get("labels"), Mapping) and "labels" in kept:
+        kept["labels"] = {
+            name: value for name, value in kept["labels"].items() if name not in changes["labels"]
+        }
+    return kept
 
 
 def parse_resources(value: Any, where: str) -> Resources:

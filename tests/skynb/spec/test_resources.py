@@ -69,6 +69,8 @@ def test_overrides_reach_every_alternative():
     """What an override sets, no alternative unsets."""
     resources = Resources(any_of=[{"use_spot": True, "infra": "aws/a"}, {"cpus": 2, "region": "b"}])
     changed = resources.overridden({"use_spot": False, "infra": "gcp"})
+    labelled = Resources(any_of=[{"labels": {"a": "1", "b": "1"}}]).overridden({"labels": {"a": "2"}})
+    assert dict(labelled.alternatives()[1][0].labels) == {"a": "2", "b": "1"}
     assert all(not item.use_spot and str(item.infra) == "gcp" for item in changed.alternatives()[1])
 
 
