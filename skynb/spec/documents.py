@@ -10,6 +10,7 @@ from typing import Any
 from skynb.spec.checks import MAX_DEPTH, MAX_NODES, fail
 
 _QUOTED = re.compile(r"'[^'<]{2,}'")  # a parser's message may quote the text, which may hold a secret
+_RARE_BREAKS = re.compile("[\\r\\x85\\u2028\\u2029\\ufeff]")
 _MAX_BYTES = 4 * 2**20
 
 
@@ -170,7 +171,8 @@ def _dumper() -> Any:
             return True
 
     def text(dumper: Any, value: str) -> Any:
-        style = "|" if "\n" in value else None
+        # PyYAML folds the rarer line ends, and what comes back is not what was written.
+        style = '"' if _RARE_BREAKS.search(value) else "|" if "\n" in value else None
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
     Dumper.add_representer(str, text)

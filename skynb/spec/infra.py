@@ -10,6 +10,7 @@ from skynb.spec.checks import fail, show, text
 from skynb.spec.plain import SpecValue
 
 _CLOUD = re.compile(r"[a-z][a-z0-9_.-]{0,62}")
+ANY = "*"
 _ALIASES = {"k8s": "kubernetes"}
 _SSH_PREFIX = "ssh-"  # keeps a pool of hosts apart from a Kubernetes context of the same name
 _SHAPE = "Write `cloud`, `cloud/region` or `cloud/region/zone`; `*` stands for any"
@@ -29,6 +30,11 @@ class Infra(SpecValue):
     zone: str | None = None
 
     @classmethod
+    def of(cls, cloud: str | None, region: str | None, zone: str | None) -> Infra:
+        """The infra of three parts, each None or `*` for any."""
+        return cls(*(None if part == ANY else part for part in (cloud, region, zone)))
+
+    @classmethod
     def parse(cls, value: Any, where: str) -> Infra:
         """The infra that a text spells."""
         spelling = text(value, where).strip()
@@ -46,10 +52,10 @@ class Infra(SpecValue):
         most = 2 if cloud == "ssh" else 3
         if len(parts) > most:
             fail(where, f"{show(value)} has more than {most} parts", mend=_SHAPE)
-        region, zone = [None if part == "*" else part for part in (*parts[1:], "*", "*")][:2]
+        region, zone = [part if part != ANY else None for part in (*parts[1:], ANY, ANY)][:2]
         if cloud == "ssh" and region:
             region = _SSH_PREFIX + region
-        return cls(prefix + cloud if cloud else prefix[:-1] or None, region, zone)
+        return cls(prefix + cloud if cloud != ANY else prefix[:-1] or None, region, zone)
 
     def to_plain(self) -> str:
         return str(self)
@@ -64,20 +70,20 @@ class Infra(SpecValue):
         return "/".join(parts)
 
 
-def cloud_name(value: Any, where: str) -> str | None:
-    """A cloud's name in lower case, None for `*`; which clouds there are is the providers' business."""
+def cloud_name(value: Any, where: str) -> str:
+    """A cloud's name in lower case, or `*`; which clouds there are is the providers' business."""
     spelling = text(value, where).strip().lower()
-    if spelling == "*":
-        return None
+    if spelling == ANY:
+        return ANY
     name = _ALIASES.get(spelling, spelling)
     if not _CLOUD.fullmatch(name.removeprefix("sim/")):
         fail(where, f"{show(value)} is not the name of a cloud", mend=_SHAPE)
     return name
 
 
-def place(value: Any, where: str) -> str | None:
-    """A region or zone, None for `*`."""
+def place(value: Any, where: str) -> str:
+    """A region or zone, or `*`."""
     spelling = text(value, where).strip()
     if not spelling:
         fail(where, "it is empty", mend="Write `*` for any")
-    return None if spelling == "*" else spelling
+    return spelling

@@ -8,7 +8,6 @@ from typing import Any, ClassVar, cast
 from skynb.spec import policies, values
 from skynb.spec.accelerators import Accelerator, AcceleratorArgs, Accelerators
 from skynb.spec.checks import (
-    anything,
     below,
     boolean,
     fail,
@@ -46,7 +45,6 @@ class Resources(Record):
     HINTS: ClassVar[Mapping[str, str]] = {
         "hooks": "Hooks belong to the task, under `config.hooks`",
         "num_nodes": "`num_nodes` belongs to the task, beside `resources`",
-        "region_name": "Write `infra: cloud/region`",
     }
 
     infra_given = Field(Infra.parse, key="infra")
@@ -79,12 +77,12 @@ class Resources(Record):
     _is_image_managed = Field(boolean)
     _requires_fuse = Field(boolean)
     _cluster_config_overrides = Field(open_mapping)
-    _no_missing_accel_warnings = Field(anything)
+    _no_missing_accel_warnings = Field(boolean)
 
     @property
     def infra(self) -> Infra:
         """The cloud, region and zone, however they were written."""
-        return self.infra_given or Infra(self.cloud_given, self.region_given, self.zone_given)
+        return self.infra_given or Infra.of(self.cloud_given, self.region_given, self.zone_given)
 
     @property
     def cloud(self) -> str | None:
@@ -237,7 +235,12 @@ def _without(item: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, A
         replaced.add("accelerators")
     if replaced & {"infra", "cloud"}:
         replaced |= {"infra", *_PLACE}
-    return {key: value for key, value in item.items() if key not in replaced}
+    kept = {key: value for key, value in item.items() if key not in replaced}
+    if isinstance(changes.get("labels"), Mapping) and "labels" in kept:
+        kept["labels"] = {
+            name: value for name, value in kept["labels"].items() if name not in changes["labels"]
+        }
+    return kept
 
 
 def parse_resources(value: Any, where: str) -> Resources:

@@ -8,8 +8,8 @@ from typing import Any, cast
 
 from skynb.spec.accelerators import Accelerator
 from skynb.spec.checks import (
-    anything,
     below,
+    boolean,
     choice,
     either,
     fail,
@@ -74,7 +74,7 @@ class ReplicaPolicy(Record):
     max_replicas = Field(_at_least_0)
     num_overprovision = Field(_at_least_0)
     target_qps_per_replica = Field(_targets)
-    dynamic_ondemand_fallback = Field(anything)
+    dynamic_ondemand_fallback = Field(boolean, default=False)
     base_ondemand_fallback_replicas = Field(_at_least_0)
     spot_placer = Field(choice("dynamic_fallback"))
     upscale_delay_seconds = Field(number(0), 300)
@@ -99,7 +99,7 @@ class ReplicaPolicy(Record):
 class LoadBalancer(Record):
     """How requests are passed on. Seconds."""
 
-    stream_timeout_seconds = Field(number(above=0), 120)
+    stream_timeout_seconds = Field(number(0), 120)
 
 
 class Tls(Record):
@@ -142,10 +142,6 @@ class Pool(Record):
             fail(below(where, "max_workers"), what, mend=f"Write at least {self.min_workers}")
 
 
-def _pool_in_service(value: Any, where: str) -> Pool | bool:
-    return value if isinstance(value, bool) else Pool.parse(value, where)
-
-
 class Service(Record):
     """Replicas of the task behind one endpoint."""
 
@@ -159,7 +155,7 @@ class Service(Record):
     load_balancer = Field(LoadBalancer.parse)
     tls = Field(Tls.parse)
     workers = Field(_at_least_0)
-    pool = Field(_pool_in_service)
+    pool = Field(Pool.parse)
 
     def _check(self, where: str) -> None:
         for other in ("replica_policy", "workers"):

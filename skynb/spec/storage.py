@@ -34,7 +34,8 @@ MODES = ("MOUNT", "COPY", "MOUNT_CACHED")
 
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://")
 _rclone_size = matching(r"(?i:[0-9]+[bkmgtp]?|off)", "a size", mend="Write it as `64M` or `10G`")
-_DURATION = r"(?i:(?:[0-9]+(?:\.[0-9]+)?(?:ms|[smhdwy]))+|[0-9]+(?:\.[0-9]+)?)"
+_AMOUNT = r"[-+]?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)"
+_DURATION = rf"(?:{_AMOUNT}(?:ms|[smhdwMy]))+|{_AMOUNT}"
 _duration_text = matching(_DURATION, "a duration", mend="Write it as `10s` or `1h30m`")
 _size_or_number = either((int, float), integer(0), _rclone_size)
 _duration = either((int, float), number(0), _duration_text)
@@ -78,6 +79,7 @@ class Mount(Record):
 class StorageConfig(Record):
     """Options of the store: of the disk where it is a volume, of the mount where it is a bucket."""
 
+    OPEN = True
     disk_size = Field(size_gb)
     disk_tier = Field(disk_tier)
     storage_type = Field(choice("network", "instance"))
@@ -95,6 +97,7 @@ class Storage(Record):
     store = Field(choice(*STORES))
     mode = Field(choice(*MODES), "MOUNT")
     persistent = Field(boolean, default=True)
+    mount_options = Field(text)
     type = Field(choice("MODEL_CHECKPOINT_RO", "MODEL_CHECKPOINT_RW", "DATASET_RO", "DATASET_RW"))
     config = Field(StorageConfig.parse)
     _is_sky_managed = Field(boolean)

@@ -138,8 +138,9 @@ class Task(Record):
     def __init__(self, name: str | None = None, **config: Any) -> None:
         given = {"name": name, **config, "resources": unordered(config.get("resources"))}
         mounts = given.pop("storage_mounts", None)
-        if mounts:
-            given["file_mounts"] = {**(given.get("file_mounts") or {}), **mounts}
+        if mounts is not None:
+            mounted = mapping(given.get("file_mounts") or {}, "file_mounts")
+            given["file_mounts"] = {**mounted, **mapping(mounts, "storage_mounts")}
         super().__init__(**given)
         self._join()
 
@@ -270,7 +271,7 @@ class Task(Record):
         """Replace the file mounts that are storage objects."""
         given = dump(self.given.get("file_mounts", {}))
         kept = {path: mount for path, mount in given.items() if isinstance(mount, str)}
-        return self._changed(file_mounts={**kept, **(storage_mounts or {})})
+        return self._changed(file_mounts={**kept, **mapping(storage_mounts or {}, "storage_mounts")})
 
     def update_storage_mounts(self, storage_mounts: Mapping[str, Any]) -> Task:
         """Add or replace storage objects."""

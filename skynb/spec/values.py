@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from skynb.spec.checks import Substituted, fail, integer, list_of, parsed_number, show
+from skynb.spec.checks import MAX_INT, Substituted, fail, integer, list_of, parsed_number, show
 from skynb.spec.plain import SpecValue
 
 # Powers of 2 in gigabytes; people write kb and ki for the same thing.
@@ -40,7 +40,7 @@ def spelt(value: float) -> str:
 def cpus(value: Any, where: str) -> Quantity:
     """`8` or `8+`: vCPUs, above 0, fractions allowed."""
     amount, at_least = _plus(value)
-    if amount is None or amount <= 0:
+    if amount is None or not 0 < amount <= MAX_INT:
         fail(where, f"{show(value)} is not a number of vCPUs", mend="Write `8`, or `8+` for at least 8")
     return Quantity(amount, at_least)
 
@@ -59,7 +59,7 @@ def memory(value: Any, where: str) -> Quantity:
             amount *= _GB_PER_UNIT[unit.lower()]
     else:
         amount, at_least = _plus(value)
-    if amount is None or amount < 0:
+    if amount is None or not 0 <= amount <= MAX_INT:
         mend = "Write GB as `16`, or `16+` for at least 16; other units as `512MB`, `1TB+`"
         fail(where, f"{show(value)} is not an amount of memory", mend=mend)
     return Quantity(int(amount) if float(amount).is_integer() else amount, at_least)
@@ -74,6 +74,8 @@ def size_gb(value: Any, where: str) -> int:
     amount = int(match[1]) * (_GB_PER_UNIT[match[2].lower()] if match[2] else 1)
     if amount <= 0:
         fail(where, "a size is above 0", mend="Write GB as `256`")
+    if amount > MAX_INT:
+        fail(where, f"{show(value)} is more than any disk has", mend="Write GB as `256`")
     if amount != int(amount):
         fail(where, f"{show(value)} is not a whole number of GB", mend=f"Write `{max(1, round(amount))}GB`")
     return int(amount)
