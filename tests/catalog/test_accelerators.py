@@ -60,7 +60,9 @@ def test_memory_patterns_mean_gpus_of_that_memory():
     assert [one.name for one in by_memory(32, vendor="aws")] == ["Inferentia2", "Trainium"]
 
 
-@pytest.mark.parametrize(("wrong", "right"), [("H1000", "H100"), ("RTX4900", "RTX4090"), ("tpu-v6-8", "tpu-v6e-8")])
+@pytest.mark.parametrize(
+    ("wrong", "right"), [("H1000", "H100"), ("RTX4900", "RTX4090"), ("tpu-v6-8", "tpu-v6e-8")]
+)
 def test_an_unknown_name_is_refused_with_the_nearest(wrong, right):
     """A typo costs one reading of the message."""
     with pytest.raises(UnknownAcceleratorError, match="Did you mean") as refused:

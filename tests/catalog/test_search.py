@@ -36,7 +36,9 @@ facts = st.builds(
     confidence=st.sampled_from(["high", "low"]),
 ).map(lambda row: row if row.accelerator else row._replace(accelerator_count=None))
 
-catalogs = st.lists(facts, max_size=30, unique_by=lambda row: (row.cloud, row.region, row.zone, row.instance_type))
+catalogs = st.lists(
+    facts, max_size=30, unique_by=lambda row: (row.cloud, row.region, row.zone, row.instance_type)
+)
 amounts = st.one_of(
     st.none(), st.builds(Amount, value=st.sampled_from([0.5, 2, 4, 8, 32]), at_least=st.booleans())
 )
@@ -70,7 +72,9 @@ def enough(amount, value, vcpus):
 def fits(row, query):
     """The oracle: the promise of Query, said once more in the plainest way."""
     if query.accelerators:
-        kind = row.accelerator in query.accelerators and abs((row.accelerator_count or 0) - query.count) < 0.01
+        kind = (
+            row.accelerator in query.accelerators and abs((row.accelerator_count or 0) - query.count) < 0.01
+        )
     else:
         kind = row.accelerator is None or query.instance_type is not None
     price = row.spot_hourly_micro if query.spot else row.hourly_micro
@@ -110,7 +114,11 @@ def test_offers_are_those_of_a_brute_force_search_in_the_same_order(rows, asked)
             assert [rank(one, query) for one in found] == [rank(row, query) for row in fitting[: query.limit]]
             for one, row in zip(found, fitting, strict=False):
                 assert (one.source, one.confidence, one.as_of) == (row.source, row.confidence, row.as_of)
-                assert (one.vcpus, one.memory_gib, one.accelerator) == (row.vcpus, row.memory_gib, row.accelerator)
+                assert (one.vcpus, one.memory_gib, one.accelerator) == (
+                    row.vcpus,
+                    row.memory_gib,
+                    row.accelerator,
+                )
                 assert (one.hourly_micro, one.spot_hourly_micro) == (row.hourly_micro, row.spot_hourly_micro)
             counted = {cloud: sum(row.cloud == cloud for row in fitting) for cloud in CLOUDS}
             assert catalog.count(query) == {cloud: number for cloud, number in counted.items() if number}

@@ -66,12 +66,16 @@ def test_p5_48xlarge_has_eight_h100(shipped):
 def test_m5_large_price(shipped):
     """AWS m5.large in us-east-1 is 2 vCPUs, 8 GiB, 9.6 cents."""
     query = Query(clouds=("aws",), region="us-east-1", instance_type="m5.large")
-    assert {(one.vcpus, one.memory_gib, one.hourly_micro) for one in shipped.offers(query)} == {(2, 8, 96_000)}
+    assert {(one.vcpus, one.memory_gib, one.hourly_micro) for one in shipped.offers(query)} == {
+        (2, 8, 96_000)
+    }
 
 
 def test_gcp_g2_and_azure_t4(shipped):
     """GCP g2-standard-4 has one L4; Azure NC4as_T4_v3 has one T4."""
-    g2 = shipped.offers(Query(("L4",), 1, clouds=("gcp",), region="us-central1", instance_type="g2-standard-4"))
+    g2 = shipped.offers(
+        Query(("L4",), 1, clouds=("gcp",), region="us-central1", instance_type="g2-standard-4")
+    )
     assert [(one.vcpus, one.memory_gib) for one in g2] == [(4, 16)]
     t4 = shipped.offers(Query(("T4",), 1, clouds=("azure",), region="eastus", limit=1))
     assert t4[0].instance_type == "Standard_NC4as_T4_v3"
@@ -103,7 +107,7 @@ def test_listing_shows_list_prices_as_such(shipped):
 
 
 def test_listing_has_one_row_per_machine_with_its_cheapest_price(shipped):
-    """The price in the list is the minimum that offers() gives for that machine; all regions give more rows."""
+    """The listed price is the least that offers() gives for that machine; all regions give more rows."""
     rows = shipped.accelerators("L4", clouds=["gcp", "aws"])
     assert {row.cloud for row in rows} == {"gcp", "aws"}
     assert len({(row.cloud, row.instance_type) for row in rows}) == len(rows)
@@ -137,4 +141,6 @@ def test_fractions_of_a_card_are_found_as_people_write_them(shipped):
 
 def test_prices_without_region_hold_in_any(shipped):
     """OCI's price is equal everywhere: an asked region finds it."""
-    assert shipped.offers(Query(cpus=Amount(8, at_least=True), clouds=("oci",), region="eu-frankfurt-1", limit=1))
+    assert shipped.offers(
+        Query(cpus=Amount(8, at_least=True), clouds=("oci",), region="eu-frankfurt-1", limit=1)
+    )

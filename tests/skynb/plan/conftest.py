@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -110,7 +109,6 @@ def say():
     return SimpleNamespace(**words, Item=Item, Quantity=Quantity, Accelerator=Accelerator)
 
 
-
 @pytest.fixture(scope="session")
 def cache_folder(tmp_path_factory):
     return tmp_path_factory.mktemp("cache")
@@ -131,10 +129,10 @@ def catalog_of(tmp_path):
     """A catalog made of the given rows."""
     made = []
 
-    def make(facts, folder: Path = tmp_path):
+    def make(facts):
         packed = pack(facts)
         mark = stamp(packed, "2026-01-01", len(facts))
-        path = folder / f"{mark.hash[:12]}.sqlite"
+        path = tmp_path / f"{mark.hash[:12]}.sqlite"
         cache.build(path, mark, packed)
         made.append(Catalog(cache._open(path, mark), mark))
         return made[-1]

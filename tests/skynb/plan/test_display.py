@@ -19,7 +19,9 @@ def test_a_plan_shows_price_place_age_and_source(shipped, say):
 
 def test_html_is_escaped(catalog_of, say):
     """A name from a catalog or a task is text, whatever it contains."""
-    catalog = catalog_of([say.fact(instance_type=EVIL, source=EVIL, accelerator="H100", accelerator_count=8.0)])
+    catalog = catalog_of(
+        [say.fact(instance_type=EVIL, source=EVIL, accelerator="H100", accelerator_count=8.0)]
+    )
     found = plan(say.task(say.gpu("H100", 8), name=EVIL), catalog=catalog)
     table = gpus(catalog=catalog)
     for shown in (found, table):

@@ -35,7 +35,12 @@ def small(catalog_of, say):
                 **h100,
             ),
             say.fact(
-                cloud="vast", region="US", instance_type="one", accelerator_count=1.0, hourly_micro=2_000_000, **h100
+                cloud="vast",
+                region="US",
+                instance_type="one",
+                accelerator_count=1.0,
+                hourly_micro=2_000_000,
+                **h100,
             ),
             say.fact(instance_type="small", vcpus=2.0, memory_gib=8.0, hourly_micro=100_000),
             say.fact(instance_type="thin", vcpus=8.0, memory_gib=16.0, hourly_micro=200_000),
@@ -170,7 +175,9 @@ def test_when_no_alternative_fits_each_is_named(small, say):
 
 def test_a_memory_pattern_means_every_gpu_that_has_it(small, say):
     """`80GB+` by its fields, or as a name."""
-    pattern = say.Item(accelerators=(say.Accelerator(memory_gb=80, memory_at_least=True, manufacturer="nvidia"),))
+    pattern = say.Item(
+        accelerators=(say.Accelerator(memory_gb=80, memory_at_least=True, manufacturer="nvidia"),)
+    )
     assert types(plan(say.task(pattern), catalog=small, now=NOW)) == ["one"]
     assert types(plan(say.task(say.gpu("80GB+")), catalog=small, now=NOW)) == ["one"]
 
@@ -186,7 +193,9 @@ def test_a_dag_of_several_tasks_is_refused_by_name(small, say):
 def test_offers_from_outside_compete(small, say):
     """A simulated cloud's offer is a candidate whatever is enabled, if it fits."""
     outside = say.offer(cloud="sim", region="aws", instance_type="sim-8", hourly_micro=1, vcpus=8.0)
-    assert plan(say.task(), catalog=small, extra_offers=[outside], clouds=["aws"], now=NOW).choice.cloud == "sim"
+    assert (
+        plan(say.task(), catalog=small, extra_offers=[outside], clouds=["aws"], now=NOW).choice.cloud == "sim"
+    )
     pinned = say.task(say.Item(infra=say.at("sim")))
     assert types(plan(pinned, catalog=small, extra_offers=[outside], clouds=["aws"], now=NOW)) == ["sim-8"]
     with pytest.raises(NoOfferError):
@@ -249,11 +258,12 @@ from types import SimpleNamespace as N
 from datetime import date
 import msgspec
 from skynb.plan import plan
-item = N(infra=N(cloud=None, region=None, zone=None), cpus=None, memory=None, instance_type=None, use_spot=False,
+item = N(infra=N(cloud=None, region=None, zone=None), cpus=None, memory=None, instance_type=None,
+use_spot=False,
     max_hourly_cost=None, accelerators=(N(name="80GB+", count=8, manufacturer=None, memory_gb=None,
     memory_at_least=False),))
-found = plan(N(name="t", num_nodes=2, resources=N(alternatives=lambda: (False, [item]))), now=date(2026, 11, 23))
-print(msgspec.json.encode(found).decode())
+found = plan(N(name="t", num_nodes=2, resources=N(alternatives=lambda: (False, [item]))), now=date(2026, 11,
+23)) print(msgspec.json.encode(found).decode())
 """
 
 
@@ -273,7 +283,9 @@ def test_two_processes_decide_the_same_bytes(shipped, cache_folder):
 
 def test_planning_imports_nothing_heavy(shipped, cache_folder):
     """The first plan in a process loads no rich, SQLAlchemy, click, subprocess or lzma."""
-    heavy = "{'rich', 'sqlalchemy', 'click', 'subprocess', 'lzma', 'difflib', 'statistics', 'tempfile', 'html'}"
+    heavy = (
+        "{'rich', 'sqlalchemy', 'click', 'subprocess', 'lzma', 'difflib', 'statistics', 'tempfile', 'html'}"
+    )
     done = subprocess.run(
         [sys.executable, "-c", f"{SCRIPT}\nimport sys; print(sorted({heavy} & set(sys.modules)))"],
         capture_output=True,

@@ -33,7 +33,9 @@ rows = st.builds(
     source=st.just("a test"),
     confidence=st.just("high"),
 )
-catalogs = st.lists(rows, max_size=25, unique_by=lambda row: (row.cloud, row.region, row.zone, row.instance_type))
+catalogs = st.lists(
+    rows, max_size=25, unique_by=lambda row: (row.cloud, row.region, row.zone, row.instance_type)
+)
 wishes = st.tuples(
     st.sampled_from(["H100", "L4", "T4"]),
     st.sampled_from([1, 8]),

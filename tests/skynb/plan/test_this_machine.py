@@ -36,7 +36,9 @@ def test_a_machine_without_gpus(driver):
 
 def test_its_gpus_come_from_the_driver(driver):
     """Names map through the vocabulary; of mixed GPUs the most frequent kind counts."""
-    driver("echo 'NVIDIA A100-SXM4-80GB, 81920 MiB'; echo 'NVIDIA L4, 23034 MiB'; echo 'NVIDIA L4, 23034 MiB'")
+    driver(
+        "echo 'NVIDIA A100-SXM4-80GB, 81920 MiB'; echo 'NVIDIA L4, 23034 MiB'; echo 'NVIDIA L4, 23034 MiB'"
+    )
     machine = this_machine()
     assert (machine.accelerator, machine.accelerator_count, machine.accelerator_memory_gib) == ("L4", 2, 24)
 
@@ -81,4 +83,7 @@ def test_local_gives_at_least_what_is_asked(shipped, say, driver):
     with pytest.raises(NoOfferError, match="L4:2"):
         plan(say.task(say.gpu("L4", 3, "local")), catalog=shipped)
     with pytest.raises(NoOfferError, match="vCPUs"):
-        plan(say.task(say.Item(infra=say.at("local"), cpus=say.Quantity(100_000, at_least=True))), catalog=shipped)
+        plan(
+            say.task(say.Item(infra=say.at("local"), cpus=say.Quantity(100_000, at_least=True))),
+            catalog=shipped,
+        )
