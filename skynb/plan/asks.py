@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from skynb.errors import NoOfferError, SpecError
 from skynb_catalog import Amount, Query, UnknownAcceleratorError, by_memory, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+
+    from skynb.plan.words import AcceleratorLike, ItemLike, QuantityLike
 
 LOCAL = "local"
 # What SkyPilot's task files may name, whether or not the catalog has prices for it.
@@ -46,81 +48,6 @@ SKYPILOT_CLOUDS = frozenset(
 _ALSO = {"k8s": "kubernetes"}
 _DEFAULT_CPUS = Amount(8, at_least=True)
 _DEFAULT_MEMORY = Amount(4, at_least=True, per_cpu=True)
-
-
-class QuantityLike(Protocol):
-    """vCPUs or GiB of memory."""
-
-    @property
-    def value(self) -> float: ...
-    @property
-    def at_least(self) -> bool: ...
-    @property
-    def per_cpu(self) -> bool: ...
-
-
-class AcceleratorLike(Protocol):
-    """A name, or without one a memory size; and how many."""
-
-    @property
-    def name(self) -> str | None: ...
-    @property
-    def count(self) -> float: ...
-    @property
-    def manufacturer(self) -> str | None: ...
-    @property
-    def memory_gb(self) -> float | None: ...
-    @property
-    def memory_at_least(self) -> bool: ...
-
-
-class InfraLike(Protocol):
-    """Where; None means anywhere."""
-
-    @property
-    def cloud(self) -> str | None: ...
-    @property
-    def region(self) -> str | None: ...
-    @property
-    def zone(self) -> str | None: ...
-
-
-class ItemLike(Protocol):
-    """One alternative of a task's resources."""
-
-    @property
-    def infra(self) -> InfraLike: ...
-    @property
-    def accelerators(self) -> Sequence[AcceleratorLike]: ...
-    @property
-    def cpus(self) -> QuantityLike | None: ...
-    @property
-    def memory(self) -> QuantityLike | None: ...
-    @property
-    def instance_type(self) -> str | None: ...
-    @property
-    def use_spot(self) -> bool: ...
-    @property
-    def max_hourly_cost(self) -> float | None: ...
-
-
-class ResourcesLike(Protocol):
-    """A task's resources."""
-
-    def alternatives(self) -> tuple[bool, Sequence[ItemLike]]:
-        """Whether their order is a preference, and the alternatives."""
-        ...
-
-
-class TaskLike(Protocol):
-    """What a plan needs to know of a task."""
-
-    @property
-    def name(self) -> str | None: ...
-    @property
-    def num_nodes(self) -> int: ...
-    @property
-    def resources(self) -> ResourcesLike: ...
 
 
 @dataclass(frozen=True, slots=True)

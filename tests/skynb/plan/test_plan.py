@@ -258,12 +258,11 @@ from types import SimpleNamespace as N
 from datetime import date
 import msgspec
 from skynb.plan import plan
-item = N(infra=N(cloud=None, region=None, zone=None), cpus=None, memory=None, instance_type=None,
-use_spot=False,
-    max_hourly_cost=None, accelerators=(N(name="80GB+", count=8, manufacturer=None, memory_gb=None,
-    memory_at_least=False),))
-found = plan(N(name="t", num_nodes=2, resources=N(alternatives=lambda: (False, [item]))), now=date(2026, 11,
-23)) print(msgspec.json.encode(found).decode())
+gpu = N(name="80GB+", count=8, manufacturer=None, memory_gb=None, memory_at_least=False)
+item = N(infra=N(cloud=None, region=None, zone=None), accelerators=(gpu,), cpus=None, memory=None,
+         instance_type=None, use_spot=False, max_hourly_cost=None)
+task = N(name="t", num_nodes=2, resources=N(alternatives=lambda: (False, [item])))
+print(msgspec.json.encode(plan(task, now=date(2026, 11, 23))).decode())
 """
 
 
