@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from skynb.plan.words import AcceleratorLike, ItemLike, QuantityLike
 
 LOCAL = "local"
+SIMULATED = "sim"  # alone, or before the cloud it plays: `sim/aws`
 # What SkyPilot's task files may name, whether or not the catalog has prices for it.
 SKYPILOT_CLOUDS = frozenset(
     {
@@ -102,6 +103,11 @@ def cloud_name(name: str) -> str:
     return _ALSO.get(lower, lower)
 
 
+def simulated(cloud: str) -> bool:
+    """Whether a cloud is played by local processes."""
+    return cloud.partition("/")[0] == SIMULATED
+
+
 def _within(cloud: str | None, enabled: Sequence[str] | None) -> tuple[str, ...] | None:
     if cloud is None:
         return None if enabled is None else tuple(enabled)
@@ -114,6 +120,14 @@ def _cloud(name: str | None, known: Collection[str]) -> str | None:
     cloud = cloud_name(name)
     if cloud == LOCAL or cloud in known:
         return cloud
+    if simulated(cloud):
+        if any(cloud == SIMULATED and simulated(one) for one in known):
+            return cloud
+        raise NoOfferError(
+            f"no machines of {cloud} are simulated here",
+            mend="Set SKYNB_REHEARSE=1, or name a real cloud",
+            where="resources.infra",
+        )
     if cloud in SKYPILOT_CLOUDS:
         raise NoOfferError(
             f"no prices are known for {cloud}",

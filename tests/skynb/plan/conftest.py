@@ -106,7 +106,7 @@ def offer(**changes) -> Offer:
 def say():
     """The words to write tasks and offers with: `say.task(say.gpu("H100", 8, "aws"))`."""
     words = {"task": task, "gpu": gpu, "at": at, "fact": fact, "offer": offer}
-    return SimpleNamespace(**words, Item=Item, Quantity=Quantity, Accelerator=Accelerator)
+    return SimpleNamespace(**words, Infra=Infra, Item=Item, Quantity=Quantity, Accelerator=Accelerator)
 
 
 @pytest.fixture(scope="session")

@@ -202,6 +202,21 @@ def test_offers_from_outside_compete(small, say):
         plan(say.task(say.gpu("H100", 2)), catalog=small, extra_offers=[outside], now=NOW)
 
 
+def test_simulated_clouds_are_named_alone_or_with_what_they_play(small, say):
+    """`sim` means any simulated cloud, `sim/aws` one; without their offers the error says how to have them."""
+    played = [
+        say.offer(cloud="sim/gcp", region="r", instance_type="g", hourly_micro=1),
+        say.offer(cloud="sim/aws", region="r", instance_type="a", hourly_micro=2),
+    ]
+    anywhere = say.Item(infra=say.Infra("sim"))
+    aws = say.Item(infra=say.Infra("sim/aws"))
+    assert types(plan(say.task(anywhere), catalog=small, extra_offers=played, now=NOW)) == ["g", "a"]
+    assert types(plan(say.task(aws), catalog=small, extra_offers=played, now=NOW)) == ["a"]
+    for item in (anywhere, aws):
+        with pytest.raises(NoOfferError, match="SKYNB_REHEARSE"):
+            plan(say.task(item), catalog=small)
+
+
 def test_price_age_and_notes(small, say, catalog_of):
     """30 days for on-demand, 1 for a marketplace; an undated price says so; `now` may be a datetime."""
     cpu = say.task(say.Item(instance_type="large"))
