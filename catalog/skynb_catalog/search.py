@@ -62,16 +62,15 @@ def offers(db: sqlite3.Connection, query: Query) -> list[Offer]:
 
 def count(db: sqlite3.Connection, query: Query) -> dict[str, int]:
     """How many offers fit, by cloud."""
-    found: dict[str, int] = {}
     place = _offer_filter(query)
+    if not place and query.region is None:
+        return _count_shapes(db, query)
+    found: dict[str, int] = {}
     for shape in shapes(db, query):
-        if not place and query.region is None:
-            number = shape.offers
-        else:
-            number = sum(
-                _count_in(db, query, shape, region, place)
-                for region in _regions_of(db, query.region, shape.cloud_id)
-            )
+        number = sum(
+            _count_in(db, query, shape, region, place)
+            for region in _regions_of(db, query.region, shape.cloud_id)
+        )
         if number:
             found[shape.cloud] = found.get(shape.cloud, 0) + number
     return found
@@ -86,18 +85,34 @@ def shapes(db: sqlite3.Connection, query: Query) -> list[Shape]:
 def shapes_statement(query: Query) -> tuple[str, tuple[Any, ...]]:
     """The SQL that finds shapes, and its parameters."""
     floor, number = ("s.spot_floor", "s.spot_offers") if query.spot else ("s.floor", "s.offers")
+    where, values = _shape_filter(query)
+    sql = (
+        f"SELECT s.id, {floor}, {number}, s.cloud, c.name, a.name, s.count, s.vcpus, s.memory, s.arch "  # noqa: S608
+        "FROM shape s CROSS JOIN cloud c ON c.id = s.cloud CROSS JOIN accelerator a ON a.id = s.accelerator "
+        f"WHERE {where}"
+    )
+    return sql, values
+
+
+def _count_shapes(db: sqlite3.Connection, query: Query) -> dict[str, int]:
+    where, values = _shape_filter(query)
+    number = "s.spot_offers" if query.spot else "s.offers"
+    sql = f"SELECT s.cloud, SUM({number}) FROM shape s WHERE {where} GROUP BY s.cloud"  # noqa: S608 - ours
+    names = dict(db.execute("SELECT id, name FROM cloud"))
+    return {names[cloud]: number for cloud, number in db.execute(sql, values)}
+
+
+def _shape_filter(query: Query) -> tuple[str, tuple[Any, ...]]:
+    number = "s.spot_offers" if query.spot else "s.offers"
     clauses = [*_kind_filter(query), *_size_filter(query), Clause(f"{number} > 0")]
     if query.arch is not None:
         clauses.append(Clause("s.arch = ?", (query.arch,)))
     if query.clouds is not None:
         inner = f"SELECT id FROM cloud WHERE name IN ({_marks(query.clouds)})"  # noqa: S608 - marks only
         clauses.append(Clause(f"s.cloud IN ({inner})", tuple(query.clouds)))
-    sql = (
-        f"SELECT s.id, {floor}, {number}, s.cloud, c.name, a.name, s.count, s.vcpus, s.memory, s.arch "  # noqa: S608
-        "FROM shape s CROSS JOIN cloud c ON c.id = s.cloud CROSS JOIN accelerator a ON a.id = s.accelerator "
-        f"WHERE {' AND '.join(clause.sql for clause in clauses)}"
+    return " AND ".join(clause.sql for clause in clauses), tuple(
+        value for one in clauses for value in one.values
     )
-    return sql, tuple(value for clause in clauses for value in clause.values)
 
 
 def stream_statement(query: Query, shape: int, region: int | None) -> tuple[str, tuple[Any, ...]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from skynb.errors import NoOfferError, SpecError
 from skynb_catalog import Amount, Query, UnknownAcceleratorError, by_memory, resolve
@@ -12,7 +12,10 @@ from skynb_catalog import Amount, Query, UnknownAcceleratorError, by_memory, res
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from skynb.plan.words import AcceleratorLike, ItemLike, QuantityLike
+
 LOCAL = "local"
+SIMULATED = "sim"  # alone, or before the cloud it plays: `sim/aws`
 # What SkyPilot's task files may name, whether or not the catalog has prices for it.
 SKYPILOT_CLOUDS = frozenset(
     {
@@ -46,81 +49,6 @@ SKYPILOT_CLOUDS = frozenset(
 _ALSO = {"k8s": "kubernetes"}
 _DEFAULT_CPUS = Amount(8, at_least=True)
 _DEFAULT_MEMORY = Amount(4, at_least=True, per_cpu=True)
-
-
-class QuantityLike(Protocol):
-    """vCPUs or GiB of memory."""
-
-    @property
-    def value(self) -> float: ...
-    @property
-    def at_least(self) -> bool: ...
-    @property
-    def per_cpu(self) -> bool: ...
-
-
-class AcceleratorLike(Protocol):
-    """A name, or without one a memory size; and how many."""
-
-    @property
-    def name(self) -> str | None: ...
-    @property
-    def count(self) -> float: ...
-    @property
-    def manufacturer(self) -> str | None: ...
-    @property
-    def memory_gb(self) -> float | None: ...
-    @property
-    def memory_at_least(self) -> bool: ...
-
-
-class InfraLike(Protocol):
-    """Where; None means anywhere."""
-
-    @property
-    def cloud(self) -> str | None: ...
-    @property
-    def region(self) -> str | None: ...
-    @property
-    def zone(self) -> str | None: ...
-
-
-class ItemLike(Protocol):
-    """One alternative of a task's resources."""
-
-    @property
-    def infra(self) -> InfraLike: ...
-    @property
-    def accelerators(self) -> Sequence[AcceleratorLike]: ...
-    @property
-    def cpus(self) -> QuantityLike | None: ...
-    @property
-    def memory(self) -> QuantityLike | None: ...
-    @property
-    def instance_type(self) -> str | None: ...
-    @property
-    def use_spot(self) -> bool: ...
-    @property
-    def max_hourly_cost(self) -> float | None: ...
-
-
-class ResourcesLike(Protocol):
-    """A task's resources."""
-
-    def alternatives(self) -> tuple[bool, Sequence[ItemLike]]:
-        """Whether their order is a preference, and the alternatives."""
-        ...
-
-
-class TaskLike(Protocol):
-    """What a plan needs to know of a task."""
-
-    @property
-    def name(self) -> str | None: ...
-    @property
-    def num_nodes(self) -> int: ...
-    @property
-    def resources(self) -> ResourcesLike: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +103,11 @@ def cloud_name(name: str) -> str:
     return _ALSO.get(lower, lower)
 
 
+def simulated(cloud: str) -> bool:
+    """Whether a cloud is played by local processes."""
+    return cloud.partition("/")[0] == SIMULATED
+
+
 def _within(cloud: str | None, enabled: Sequence[str] | None) -> tuple[str, ...] | None:
     if cloud is None:
         return None if enabled is None else tuple(enabled)
@@ -187,6 +120,14 @@ def _cloud(name: str | None, known: Collection[str]) -> str | None:
     cloud = cloud_name(name)
     if cloud == LOCAL or cloud in known:
         return cloud
+    if simulated(cloud):
+        if any(cloud == SIMULATED and simulated(one) for one in known):
+            return cloud
+        raise NoOfferError(
+            f"no machines of {cloud} are simulated here",
+            mend="Set SKYNB_REHEARSE=1, or name a real cloud",
+            where="resources.infra",
+        )
     if cloud in SKYPILOT_CLOUDS:
         raise NoOfferError(
             f"no prices are known for {cloud}",

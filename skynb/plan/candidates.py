@@ -6,7 +6,7 @@ from heapq import merge
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from skynb.plan.asks import LOCAL
+from skynb.plan.asks import LOCAL, SIMULATED, simulated
 from skynb.plan.model import Candidate
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def admits(ask: Ask, offer: Offer) -> bool:
     own = offer.cloud == LOCAL
     query = ask.without_defaults() if own else ask.query
     return (
-        ask.cloud in {None, offer.cloud}
+        (ask.cloud in {None, offer.cloud} or (ask.cloud == SIMULATED and simulated(offer.cloud)))
         and _place(query, offer)
         and query.instance_type in {None, offer.instance_type}
         and query.arch in {None, offer.arch}

@@ -21,7 +21,7 @@ from skynb_catalog import Catalog, CatalogError, Offer
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from skynb.plan.asks import ItemLike, TaskLike
+    from skynb.plan.words import ItemLike, TaskLike
 
 SHOWN = 50
 _MARKETPLACES = frozenset({"vast", "shadeform", "runpod"})

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import platform
 from collections import Counter
 from datetime import datetime, timezone
-from shutil import which
 
 from skynb.plan.asks import LOCAL
 from skynb_catalog import Accelerator, Offer, by_driver_name
@@ -18,6 +16,8 @@ _ARCHES = {"amd64": "x86_64", "aarch64": "arm64"}
 
 def this_machine() -> Offer:
     """The machine this runs on. GPUs are those that `nvidia-smi` names and the vocabulary knows, if any."""
+    import platform  # this and the imports below are heavy, and most plans never look at this machine
+
     found = _gpus()
     accelerator, count = found[0] if found else (None, None)
     machine = platform.machine().lower()
@@ -55,6 +55,8 @@ def _gpu(line: str) -> Accelerator | None:
 
 
 def _driver_lines() -> list[str]:
+    from shutil import which
+
     program = which("nvidia-smi")
     if program is None:
         return []

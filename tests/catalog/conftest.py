@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from skynb_catalog import Catalog, cache
@@ -35,10 +33,10 @@ def catalog_of(tmp_path):
     """A catalog made of the given rows."""
     made = []
 
-    def make(facts: list[Fact], folder: Path = tmp_path) -> Catalog:
+    def make(facts: list[Fact]) -> Catalog:
         packed = pack(facts)
         mark = stamp(packed, "2026-01-01", len(facts))
-        path = folder / f"{mark.hash[:12]}.sqlite"
+        path = tmp_path / f"{mark.hash[:12]}.sqlite"
         cache.build(path, mark, packed)
         db = cache._open(path, mark)
         assert db is not None

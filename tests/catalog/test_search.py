@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -97,7 +98,7 @@ def rank(row, query):
     return (price, row.cloud, row.region or "", row.zone or "", row.instance_type)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(rows=catalogs, asked=st.lists(queries, min_size=1, max_size=6))
 def test_offers_are_those_of_a_brute_force_search_in_the_same_order(rows, asked):
     """For any catalog and query: same set, same order, same count, and never a row that was set aside."""
@@ -150,6 +151,14 @@ def test_hot_queries_search_indices_and_scan_nothing(shipped, query, region):
         assert not [step for step in steps if step.startswith("SCAN")]
         if not (query.spot and region):  # a region's few spot offers may be sorted
             assert not [step for step in steps if "TEMP B-TREE" in step]
+
+
+def test_threads_share_one_catalog(shipped):
+    """A server asks from many threads at once: every answer is the one a single thread gets."""
+    asked = list(HOT.values()) * 4
+    alone = [shipped.offers(query) for query in asked]
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(shipped.offers, asked)) == alone
 
 
 def test_a_query_reads_only_the_shapes_it_returns(shipped):

@@ -107,7 +107,7 @@ def test_listing_shows_list_prices_as_such(shipped):
 
 
 def test_listing_has_one_row_per_machine_with_its_cheapest_price(shipped):
-    """The price in the list is the minimum that offers() gives for that machine; all regions give more rows."""
+    """The listed price is the least that offers() gives for that machine; all regions give more rows."""
     rows = shipped.accelerators("L4", clouds=["gcp", "aws"])
     assert {row.cloud for row in rows} == {"gcp", "aws"}
     assert len({(row.cloud, row.instance_type) for row in rows}) == len(rows)

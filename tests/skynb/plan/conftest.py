@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -107,8 +106,7 @@ def offer(**changes) -> Offer:
 def say():
     """The words to write tasks and offers with: `say.task(say.gpu("H100", 8, "aws"))`."""
     words = {"task": task, "gpu": gpu, "at": at, "fact": fact, "offer": offer}
-    return SimpleNamespace(**words, Item=Item, Quantity=Quantity, Accelerator=Accelerator)
-
+    return SimpleNamespace(**words, Infra=Infra, Item=Item, Quantity=Quantity, Accelerator=Accelerator)
 
 @pytest.fixture(scope="session")
 def cache_folder(tmp_path_factory):
@@ -130,10 +128,10 @@ def catalog_of(tmp_path):
     """A catalog made of the given rows."""
     made = []
 
-    def make(facts, folder: Path = tmp_path):
+    def make(facts):
         packed = pack(facts)
         mark = stamp(packed, "2026-01-01", len(facts))
-        path = folder / f"{mark.hash[:12]}.sqlite"
+        path = tmp_path / f"{mark.hash[:12]}.sqlite"
         cache.build(path, mark, packed)
         made.append(Catalog(cache._open(path, mark), mark))
         return made[-1]

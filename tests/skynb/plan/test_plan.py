@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
-from skynb.errors import NoOfferError, SpecError, UnsupportedError
-from skynb.plan import Plan, plan
+from skynb.errors import NoOfferError, SkynbError, SpecError, UnsupportedError
+from skynb.plan import Plan, gpus, plan
 
 NOW = date(2026, 1, 20)
 
@@ -202,6 +202,21 @@ def test_offers_from_outside_compete(small, say):
         plan(say.task(say.gpu("H100", 2)), catalog=small, extra_offers=[outside], now=NOW)
 
 
+def test_simulated_clouds_are_named_alone_or_with_what_they_play(small, say):
+    """`sim` means any simulated cloud, `sim/aws` one; without offers the error says how to have some."""
+    played = [
+        say.offer(cloud="sim/gcp", region="r", instance_type="g", hourly_micro=1),
+        say.offer(cloud="sim/aws", region="r", instance_type="a", hourly_micro=2),
+    ]
+    anywhere = say.Item(infra=say.Infra("sim"))
+    aws = say.Item(infra=say.Infra("sim/aws"))
+    assert types(plan(say.task(anywhere), catalog=small, extra_offers=played, now=NOW)) == ["g", "a"]
+    assert types(plan(say.task(aws), catalog=small, extra_offers=played, now=NOW)) == ["a"]
+    for item in (anywhere, aws):
+        with pytest.raises(NoOfferError, match="SKYNB_REHEARSE"):
+            plan(say.task(item), catalog=small)
+
+
 def test_price_age_and_notes(small, say, catalog_of):
     """30 days for on-demand, 1 for a marketplace; an undated price says so; `now` may be a datetime."""
     cpu = say.task(say.Item(instance_type="large"))
@@ -248,7 +263,7 @@ def test_the_hash_names_the_decision_not_the_day(small, say):
 def test_a_plan_travels(small, say):
     """to_dict is plain JSON and comes back as an equal plan."""
     found = plan(say.task(say.gpu("H100", 8)), catalog=small, now=NOW)
-    assert json.loads(json.dumps(found.to_dict())) == found.to_dict() or found.alternatives
+    assert msgspec.convert(json.loads(json.dumps(found.to_dict())), Plan) == found
     assert msgspec.json.decode(msgspec.json.encode(found), type=Plan) == found
     assert msgspec.convert(found.to_dict(), Plan) == found
 
@@ -258,11 +273,11 @@ from types import SimpleNamespace as N
 from datetime import date
 import msgspec
 from skynb.plan import plan
-item = N(infra=N(cloud=None, region=None, zone=None), cpus=None, memory=None, instance_type=None, use_spot=False,
-    max_hourly_cost=None, accelerators=(N(name="80GB+", count=8, manufacturer=None, memory_gb=None,
-    memory_at_least=False),))
-found = plan(N(name="t", num_nodes=2, resources=N(alternatives=lambda: (False, [item]))), now=date(2026, 11, 23))
-print(msgspec.json.encode(found).decode())
+gpu = N(name="80GB+", count=8, manufacturer=None, memory_gb=None, memory_at_least=False)
+item = N(infra=N(cloud=None, region=None, zone=None), accelerators=(gpu,), cpus=None, memory=None,
+         instance_type=None, use_spot=False, max_hourly_cost=None)
+task = N(name="t", num_nodes=2, resources=N(alternatives=lambda: (False, [item])))
+print(msgspec.json.encode(plan(task, now=date(2026, 11, 23))).decode())
 """
 
 
@@ -293,6 +308,15 @@ def test_planning_imports_nothing_heavy(shipped, cache_folder):
         env=os.environ | {"SKYNB_CACHE_DIR": str(cache_folder)},
     )
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_catalog_that_cannot_be_read_is_an_error_of_ours(catalog_of, say):
+    """The faces know one tree of errors: the catalog's own becomes a SkynbError with why and mend."""
+    closed = catalog_of([say.fact()])
+    closed.close()
+    for question in (lambda: plan(say.task(), catalog=closed), lambda: gpus(catalog=closed)):
+        with pytest.raises(SkynbError, match="cannot be read"):
+            question()
 
 
 def test_the_shipped_catalog_plans(shipped, say):

@@ -90,7 +90,7 @@ def expected(facts, asked, *, ordered):
     return [(n, *key) for key, n in seen.items()]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(facts=catalogs, asked=st.lists(wishes, min_size=1, max_size=4), ordered=st.booleans())
 def test_plans_choose_as_brute_force_does(facts, asked, ordered):
     """Any small catalog, any alternatives: same candidates, same order, same choice, or none at all."""
