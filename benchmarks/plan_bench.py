@@ -26,7 +26,7 @@ before = resident()
 start = time.perf_counter()
 import msgspec, skynb.errors
 middle = time.perf_counter()
-from skynb.plan import plan
+from skynb.planning import plan
 imported = time.perf_counter()
 import sys; sys.path.insert(0, {folder!r})
 from plan_bench import item, task
@@ -69,7 +69,7 @@ def timed(work, rounds: int) -> tuple[float, float]:
 
 def warm(rounds: int) -> None:
     """The hot paths in one process."""
-    from skynb.plan import gpus, plan
+    from skynb.planning import gpus, plan
 
     cases = {
         "plan A100:8, all clouds": task(item("A100", 8)),
@@ -100,7 +100,7 @@ def fresh(title: str, first: str, rounds: int) -> None:
     ]
     names = (
         "  import msgspec, errors",
-        "  import skynb.plan",
+        "  import skynb.planning",
         "  open and plan",
         "  first plan in all",
         "  MiB added",

@@ -17,7 +17,7 @@ from skynb.control.clock import new_id
 from skynb.control.ledger import Transaction
 from skynb.control.records import Event, Move, Record
 from skynb.errors import ConflictError, NotFoundError, SpecError, UnsupportedError
-from skynb.plan import Plan, plan
+from skynb.planning import Plan, plan
 from skynb.spec import Resources, Task, unexecuted_fields
 from skynb.wire import (
     AutostopRequest,

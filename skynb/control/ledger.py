@@ -124,7 +124,7 @@ class Transaction:
             query = query.where(table.name.in_(list(names)))
         if live:
             query = query.where(table.final.is_(False))
-        query = query.order_by(table.created_at.desc(), table.id).limit(limit)
+        query = query.order_by(table.created_at.desc(), table.id.desc()).limit(limit)
         return [_record(row) for row in reversed(self._db.execute(query).all())]
 
     def children(self, parent: str) -> list[Record]:

@@ -6,13 +6,13 @@ from heapq import merge
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from skynb.plan.asks import LOCAL, SIMULATED, simulated
-from skynb.plan.model import Candidate
+from skynb.planning.asks import LOCAL, SIMULATED, simulated
+from skynb.planning.model import Candidate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from skynb.plan.asks import Ask
+    from skynb.planning.asks import Ask
     from skynb_catalog import Amount, Offer, Query
 
 _COUNT_SLACK = 0.0101  # a third is written 0.33, 0.333 or 0.33333333

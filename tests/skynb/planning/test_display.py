@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from skynb.errors import NoOfferError, SpecError
-from skynb.plan import gpus, plan
+from skynb.planning import gpus, plan
 
 EVIL = "<script>alert(1)</script>"
 

@@ -89,12 +89,12 @@ class Plan(msgspec.Struct, frozen=True):
         return msgspec.to_builtins(self)  # type: ignore[no-any-return]
 
     def __str__(self) -> str:
-        from skynb.plan.display import plan_text
+        from skynb.planning.display import plan_text
 
         return plan_text(self)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        from skynb.plan.display import plan_html
+        from skynb.planning.display import plan_html
 
         return {"text/plain": str(self), "text/html": plan_html(self)}
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from skynb.plan.why_not import dollars
+from skynb.planning.why_not import dollars
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from skynb.plan.listing import GpuTable
-    from skynb.plan.model import Candidate, Plan
+    from skynb.planning.listing import GpuTable
+    from skynb.planning.model import Candidate, Plan
     from skynb_catalog import Listing
 
 _ROWS = 10

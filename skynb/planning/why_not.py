@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from skynb.plan.model import Rejection
+from skynb.planning.model import Rejection
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence

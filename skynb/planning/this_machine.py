@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from datetime import datetime, timezone
 
-from skynb.plan.asks import LOCAL
+from skynb.planning.asks import LOCAL
 from skynb_catalog import Accelerator, Offer, by_driver_name
 
 INSTANCE_TYPE = "this-machine"

@@ -12,7 +12,7 @@ from skynb_catalog import Amount, Query, UnknownAcceleratorError, by_memory, res
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from skynb.plan.words import AcceleratorLike, ItemLike, QuantityLike
+    from skynb.planning.words import AcceleratorLike, ItemLike, QuantityLike
 
 LOCAL = "local"
 SIMULATED = "sim"  # alone, or before the cloud it plays: `sim/aws`

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skynb.errors import NoOfferError
-from skynb.plan import plan
+from skynb.planning import plan
 from skynb_catalog import Catalog, cache
 from skynb_catalog.offers import Fact
 from skynb_catalog.snapshots import pack, stamp

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 import pytest
 
 from skynb.errors import NoOfferError
-from skynb.plan import plan, this_machine
+from skynb.planning import plan, this_machine
 
 
 @pytest.fixture

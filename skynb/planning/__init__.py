@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from skynb.plan.listing import GpuTable, gpus
-from skynb.plan.model import Candidate, Plan, Rejection
-from skynb.plan.planner import plan
-from skynb.plan.this_machine import this_machine
+from skynb.planning.listing import GpuTable, gpus
+from skynb.planning.model import Candidate, Plan, Rejection
+from skynb.planning.planner import plan
+from skynb.planning.this_machine import this_machine
 
 __all__ = ["Candidate", "GpuTable", "Plan", "Rejection", "gpus", "plan", "this_machine"]

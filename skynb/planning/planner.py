@@ -10,18 +10,18 @@ from datetime import date, datetime, timezone
 from typing import TYPE_CHECKING
 
 from skynb.errors import NoOfferError, SkynbError, SpecError, UnsupportedError
-from skynb.plan.asks import LOCAL, Ask, ask, cloud_name
-from skynb.plan.candidates import admits, candidate, ranked
-from skynb.plan.model import SCHEMA, Candidate, Plan, Rejection, sealed
-from skynb.plan.shared import shared_catalog
-from skynb.plan.this_machine import this_machine
-from skynb.plan.why_not import described, explain, rejected_clouds
+from skynb.planning.asks import LOCAL, Ask, ask, cloud_name
+from skynb.planning.candidates import admits, candidate, ranked
+from skynb.planning.model import SCHEMA, Candidate, Plan, Rejection, sealed
+from skynb.planning.shared import shared_catalog
+from skynb.planning.this_machine import this_machine
+from skynb.planning.why_not import described, explain, rejected_clouds
 from skynb_catalog import Catalog, CatalogError, Offer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from skynb.plan.words import ItemLike, TaskLike
+    from skynb.planning.words import ItemLike, TaskLike
 
 SHOWN = 50
 _MARKETPLACES = frozenset({"vast", "shadeform", "runpod"})

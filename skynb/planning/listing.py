@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from skynb.errors import NoOfferError, SkynbError, SpecError
-from skynb.plan.asks import SKYPILOT_CLOUDS, cloud_name
-from skynb.plan.shared import shared_catalog
+from skynb.planning.asks import SKYPILOT_CLOUDS, cloud_name
+from skynb.planning.shared import shared_catalog
 from skynb_catalog import Catalog, CatalogError, Listing, UnknownAcceleratorError
 
 
@@ -25,12 +25,12 @@ class GpuTable(msgspec.Struct, frozen=True):
         return msgspec.to_builtins(self)  # type: ignore[no-any-return]
 
     def __str__(self) -> str:
-        from skynb.plan.display import gpus_text
+        from skynb.planning.display import gpus_text
 
         return gpus_text(self)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        from skynb.plan.display import gpus_html
+        from skynb.planning.display import gpus_html
 
         return {"text/plain": str(self), "text/html": gpus_html(self)}
 

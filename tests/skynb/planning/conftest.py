@@ -108,6 +108,7 @@ def say():
     words = {"task": task, "gpu": gpu, "at": at, "fact": fact, "offer": offer}
     return SimpleNamespace(**words, Infra=Infra, Item=Item, Quantity=Quantity, Accelerator=Accelerator)
 
+
 @pytest.fixture(scope="session")
 def cache_folder(tmp_path_factory):
     return tmp_path_factory.mktemp("cache")

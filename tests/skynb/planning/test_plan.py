@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from skynb.errors import NoOfferError, SkynbError, SpecError, UnsupportedError
-from skynb.plan import Plan, gpus, plan
+from skynb.planning import Plan, gpus, plan
 
 NOW = date(2026, 1, 20)
 
@@ -272,7 +272,7 @@ SCRIPT = """
 from types import SimpleNamespace as N
 from datetime import date
 import msgspec
-from skynb.plan import plan
+from skynb.planning import plan
 gpu = N(name="80GB+", count=8, manufacturer=None, memory_gb=None, memory_at_least=False)
 item = N(infra=N(cloud=None, region=None, zone=None), accelerators=(gpu,), cpus=None, memory=None,
          instance_type=None, use_spot=False, max_hourly_cost=None)
