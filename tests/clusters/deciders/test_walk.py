@@ -242,7 +242,29 @@ def test_autostop_waits_for_jobs_no_agent_has_heard_of(down, status):
 
 ACTIONS = st.lists(
     st.sampled_from(
-        ["up", "stop", "down", "lose0", "lose1", "crash0", "crash1", "agent0", "agent1", "blind", "sight", "cluster", "node0", "node1", "cut0", "cut1", "deaf0", "deaf1", "refuse", "accept", "time"]
+        [
+            "up",
+            "stop",
+            "down",
+            "lose0",
+            "lose1",
+            "crash0",
+            "crash1",
+            "agent0",
+            "agent1",
+            "blind",
+            "sight",
+            "cluster",
+            "node0",
+            "node1",
+            "cut0",
+            "cut1",
+            "deaf0",
+            "deaf1",
+            "refuse",
+            "accept",
+            "time",
+        ]
     ),
     max_size=60,
 )
