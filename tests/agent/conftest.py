@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 import os
 import shutil
@@ -21,13 +21,14 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+
 from skynb_agent import processes
 from skynb_agent.protocol import FINAL_STATES, Decoder, build_zipapp, encode, request
 
 PYTHON38 = Path.home() / ".pyenv/versions/3.8.18/bin/python3.8"
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """An error answer."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -43,12 +44,12 @@ class Authority:
         self.cert = self._sign("ca", self.key.public_key(), is_ca=True)
 
     def _sign(self, name: str, public: Any, *, is_ca: bool) -> x509.Certificate:
-        now = datetime.datetime.now(datetime.timezone.utc)
+        now = dt.datetime.now(dt.timezone.utc)
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         issuer = subject if is_ca else self.cert.subject
         builder = x509.CertificateBuilder(issuer, subject, public, x509.random_serial_number())
-        builder = builder.not_valid_before(now - datetime.timedelta(days=1))
-        builder = builder.not_valid_after(now + datetime.timedelta(days=30))
+        builder = builder.not_valid_before(now - dt.timedelta(days=1))
+        builder = builder.not_valid_after(now + dt.timedelta(days=30))
         builder = builder.add_extension(x509.BasicConstraints(is_ca, None), critical=True)
         return builder.sign(self.key, hashes.SHA256())
 
@@ -88,7 +89,7 @@ class Line:
         number = self.send(method, **params)
         body = self.wait(lambda frame: frame.body.get("id") == number).body
         if "error" in body:
-            raise Refused(**body["error"])
+            raise RefusedError(**body["error"])
         return body["result"]
 
     def wait(self, wanted: Any, timeout: float = 20.0) -> Any:
@@ -290,7 +291,7 @@ def eventually():
 
 @pytest.fixture
 def refused():
-    return Refused
+    return RefusedError
 
 
 @pytest.fixture

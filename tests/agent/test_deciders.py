@@ -7,6 +7,7 @@ import itertools
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from skynb_agent import gang, idle, lease, queue, states
 from skynb_agent.gang import RankView, Verdict
 from skynb_agent.protocol import FINAL_STATES, JOB_STATES
@@ -33,7 +34,9 @@ def test_ranks_only_move_forward():
     """A report counts exactly when its stage is later than the known one."""
     for a, b in itertools.product(states.RANK_STAGES, repeat=2):
         assert states.forward(a, b) == (states.RANK_STAGES.index(b) > states.RANK_STAGES.index(a))
-    shown = {states.rank_state(s, c, e) for s in states.RANK_STAGES for c in states.CAUSES for e in (0, 1, None)}
+    shown = {
+        states.rank_state(s, c, e) for s in states.RANK_STAGES for c in states.CAUSES for e in (0, 1, None)
+    }
     assert shown == {"PENDING", "SETTING_UP", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"}
 
 
@@ -45,7 +48,7 @@ def _views(rank):
 
 
 def test_every_gang_of_two_has_a_legal_step():
-    """All pairs of ranks in all job states, with and without a verdict: the step is legal and makes sense."""
+    """All pairs of ranks in all job states, with and without a verdict: the step is legal."""
     verdicts = (None, Verdict("CANCELLED", "cancelled"))
     for state, first, second, verdict in itertools.product(
         ("PENDING", "SETTING_UP", "RUNNING"), _views(0), _views(1), verdicts
@@ -64,13 +67,17 @@ def test_every_gang_of_two_has_a_legal_step():
 
 
 def _possible(state, ranks):
-    """Could these ranks exist in this state? Nothing runs before the job does; setup ends before run starts."""
+    """Could these ranks exist in this state? Nothing runs before the job; setup ends before run."""
     stages = {rank.stage for rank in ranks}
     started = {states.SETTING_UP, states.RUNNING} & stages
     if state == "PENDING":
-        return not started and all(not (r.stage == states.ENDED and r.cause in {"exit", "killed"}) for r in ranks)
+        return not started and all(
+            not (r.stage == states.ENDED and r.cause in {"exit", "killed"}) for r in ranks
+        )
     if state == "SETTING_UP":
-        ran = any(r.stage == states.ENDED and r.phase == "run" and r.cause in {"exit", "killed"} for r in ranks)
+        ran = any(
+            r.stage == states.ENDED and r.phase == "run" and r.cause in {"exit", "killed"} for r in ranks
+        )
         return states.RUNNING not in stages and states.ASSIGNED not in stages and not ran
     setup = any(r.stage == states.ENDED and r.phase == "setup" for r in ranks)
     return not stages & {states.ASSIGNED, states.PREPARED, states.SETTING_UP} and not setup
@@ -91,11 +98,17 @@ def _check_commands(step, ranks):
 
 GPUS = st.sampled_from([0, 0, 0.25, 0.5, 0.75, 1, 2])
 NEEDS = st.builds(
-    Need, st.just(0), st.integers(1, 3), st.sampled_from([0, 0.5, 1, 3, 4]), GPUS, st.integers(0, 2), st.just(0)
+    Need,
+    st.just(0),
+    st.integers(1, 3),
+    st.sampled_from([0, 0.5, 1, 3, 4]),
+    GPUS,
+    st.integers(0, 2),
+    st.just(0),
 )
-NODES = st.lists(
-    st.tuples(st.sampled_from([4.0, 8.0]), st.integers(0, 2)), min_size=1, max_size=3
-).map(lambda rows: [Node(rank, cpus, tuple(map(str, range(gpus)))) for rank, (cpus, gpus) in enumerate(rows)])
+NODES = st.lists(st.tuples(st.sampled_from([4.0, 8.0]), st.integers(0, 2)), min_size=1, max_size=3).map(
+    lambda rows: [Node(rank, cpus, tuple(map(str, range(gpus)))) for rank, (cpus, gpus) in enumerate(rows)]
+)
 
 
 def _numbered(needs):
@@ -127,8 +140,9 @@ def test_never_oversubscribed_and_all_or_none(nodes, needs):
 @settings(max_examples=150, deadline=None)
 @given(NODES, st.lists(st.tuples(NEEDS, st.integers(1, 9), st.integers(0, 12)), min_size=1, max_size=12))
 def test_nobody_starves(nodes, rows):
-    """Simulated with any arrivals and durations: a job that is first in line starts at the latest when the jobs
-    that ran when it became first have ended, unless a job of higher priority came; and in the end all have run.
+    """The first in line starts at the latest when the jobs that ran when it became first have ended.
+
+    Unless a job of higher priority came; and in the end all have run. Any arrivals, any durations.
     """
     possible = [(need, length, at) for need, length, at in rows if queue.never_fits(need, nodes) is None]
     possible.sort(key=lambda row: row[2])
@@ -141,13 +155,14 @@ def test_nobody_starves(nodes, rows):
         running = {job: (holding, end) for job, (holding, end) in running.items() if end > now}
         waiting = [need for need in needs if arrival[need.job] <= now and need.job not in done]
         before = [(holding, end) for holding, end in running.values()]
-        for holding in queue.decide(waiting, nodes, [holding for holding, _ in before]):
+        started = queue.decide(waiting, nodes, [holding for holding, _ in before])
+        for holding in started:
             done.add(holding.need.job)
             running[holding.need.job] = (holding, now + length[holding.need.job])
         _check_capacity(nodes, [holding for holding, _ in running.values()])
         blocked = sorted((need for need in waiting if need.job not in done), key=lambda need: need.place)
         for job in list(promised):
-            overtaken = blocked and blocked[0].job != job
+            overtaken = blocked[:1] != [needs[job]] or any(h.need.place < needs[job].place for h in started)
             if job in done or overtaken:
                 del promised[job]
         if blocked:
@@ -199,7 +214,11 @@ def test_idle_is_due_exactly_when_the_time_has_passed(last, armed, minutes, now)
 
 
 @given(
-    st.none() | st.floats(-1, 1e4), st.none() | st.floats(0, 1e4), st.floats(0, 1e5), st.booleans(), st.floats(0, 1e5)
+    st.none() | st.floats(-1, 1e4),
+    st.none() | st.floats(0, 1e4),
+    st.floats(0, 1e5),
+    st.booleans(),
+    st.floats(0, 1e5),
 )
 def test_lease(presence, envelope, silent, working, away_work):
     """Idle nodes are bound by presence alone, working ones by the envelope alone."""
@@ -213,7 +232,7 @@ def test_lease(presence, envelope, silent, working, away_work):
 
 @given(st.lists(st.tuples(st.floats(0.5, 2), st.booleans(), st.booleans()), max_size=30))
 def test_envelope_counts_only_work_while_away(ticks):
-    """The clock never runs faster than time, stands while nothing runs, and a word from the server resets it."""
+    """The clock never outruns time, stands while nothing runs, and the server's word resets it."""
     clock = silent = 0.0
     for elapsed, working, word in ticks:
         silent = 0.0 if word else silent + elapsed

@@ -6,7 +6,7 @@ import pytest
 
 
 def test_three_nodes_run_one_job(make_cluster):
-    """Each rank sees its own number, the same addresses in order, and setup has run everywhere before any run."""
+    """Each rank sees its own number and the same addresses in order; setup has run before run."""
     head, *workers = make_cluster(3).start()
     head.submit(num_nodes=3, setup="echo ready", run='echo "rank=$SKYPILOT_NODE_RANK ips=$SKYPILOT_NODE_IPS"')
     job = head.wait_job()
@@ -19,7 +19,8 @@ def test_three_nodes_run_one_job(make_cluster):
 def test_a_failing_rank_ends_the_others(make_cluster):
     """Rank 1 fails: rank 0 gets TERM and the reason names the rank and its exit code."""
     head, worker = make_cluster(2).start()
-    run = "if [ $SKYNB_NODE_RANK = 1 ]; then sleep 0.3; exit 7; fi; trap 'echo termed; exit 0' TERM; sleep 60 & wait"
+    fail = "if [ $SKYNB_NODE_RANK = 1 ]; then sleep 0.3; exit 7; fi"
+    run = f"{fail}; trap 'echo termed; exit 0' TERM; sleep 60 & wait"
     head.submit(num_nodes=2, run=run)
     job = head.wait_job()
     assert (job["state"], job["reason"]) == ("FAILED", "rank 1 exited with code 7")

@@ -10,7 +10,8 @@ import pytest
 
 def test_gpus_are_exclusive_and_fractions_share(solo, eventually):
     """Whole GPUs go to one job each; two halves share one; CUDA_VISIBLE_DEVICES tells which."""
-    hold = 'echo "gpus=$CUDA_VISIBLE_DEVICES n=$SKYPILOT_NUM_GPUS_PER_NODE"; touch up-$SKYNB_INTERNAL_JOB_ID; sleep 60'
+    show = 'echo "gpus=$CUDA_VISIBLE_DEVICES n=$SKYPILOT_NUM_GPUS_PER_NODE"'
+    hold = f"{show}; touch up-$SKYNB_INTERNAL_JOB_ID; sleep 60"
     for number, gpus in ((1, 1), (2, 0.5), (3, 0.5), (4, 1)):
         solo.submit(number, run=hold, gpus_per_node=gpus)
     for number in (1, 2, 3):
@@ -23,7 +24,7 @@ def test_gpus_are_exclusive_and_fractions_share(solo, eventually):
 
 
 def test_priority_then_order_then_backfill(solo):
-    """Higher priority first, then as submitted; a small job passes a blocked one only if it cannot delay it."""
+    """Higher priority first, then as submitted; a small job passes only if it delays nobody."""
     mark = "echo $SKYNB_INTERNAL_JOB_ID >> order; sleep 0.2"
     solo.submit(1, run="sleep 0.8; " + mark, cpus_per_node=5)
     solo.submit(2, run=mark, cpus_per_node=8)
@@ -51,7 +52,7 @@ def test_a_job_that_can_never_fit(solo, refused, ask, said):
 
 
 def test_submit_is_idempotent_by_content(solo, refused):
-    """The same id and content answers with the job; other content is a conflict; nonsense is a bad request."""
+    """The same id and content answers the job; other content is a conflict; nonsense a bad request."""
     first = solo.submit()
     assert solo.submit()["id"] == first["id"]
     with pytest.raises(refused, match="conflict"):
@@ -82,7 +83,9 @@ def test_what_a_job_sees(solo, monkeypatch):
     monkeypatch.setenv("LEAKED", "from the server's shell")
     solo.start()
     (solo.home / "sky_workdir").mkdir()
-    solo.submit(run="pwd; env -0 | tr '\\n\\0' '|\\n'", env={"MINE": "1"}, secret_env={"KEY": "k"}, workdir=True)
+    solo.submit(
+        run="pwd; env -0 | tr '\\n\\0' '|\\n'", env={"MINE": "1"}, secret_env={"KEY": "k"}, workdir=True
+    )
     solo.wait_job("SUCCEEDED")
     cwd, *lines = solo.log().splitlines()
     env = dict(line.split("=", 1) for line in lines)
@@ -107,7 +110,7 @@ def test_setup_sees_the_setup_variables(solo):
 
 
 def test_secrets_stay_in_their_files(make_cluster):
-    """A canary in secret_env reaches the job and only 0600 files; once the job is final it is nowhere."""
+    """A canary in secret_env reaches the job and 0600 files only; when the job is final, nothing."""
     canary = "canary-7f3a9c1e-zebra"
     cluster = make_cluster(2)
     nodes = cluster.start()

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-SETSID = f"{sys.executable} -c 'import os,time; os.setsid(); open(\"up\",\"w\"); time.sleep(60)' &"
+SETSID = f'{sys.executable} -c \'import os,time; os.setsid(); open("up","w"); time.sleep(60)\' &'
 
 
 def test_cancel_pending(solo):
@@ -64,7 +64,7 @@ def test_cancel_on_every_node(make_cluster, eventually):
 
 
 def test_background_children_end_with_their_rank(solo, eventually):
-    """The script ends well and leaves children, one in its group and one in a session of its own: both end."""
+    """A script ends and leaves two children, one in its group and one in its own session: both end."""
     solo.submit(run=f"sleep 60 & {SETSID}\nwhile [ ! -e up ]; do sleep 0.02; done")
     assert solo.wait_job()["state"] == "SUCCEEDED"
     assert not solo.marked()
@@ -110,7 +110,9 @@ def test_process_table_without_proc(monkeypatch, tmp_path):
         assert not processes.carrying({"SKYNB_JOB": "a b/1"}, [child.pid])
         assert processes.is_same(child.pid, row.started, {})
         assert not processes.is_same(child.pid, "another time", {})
-        assert child.pid in processes.members(processes.Owner({"SKYNB_JOB": "a b/1/0"}, child.pid, row.started))
+        assert child.pid in processes.members(
+            processes.Owner({"SKYNB_JOB": "a b/1/0"}, child.pid, row.started)
+        )
     finally:
         child.kill()
         child.wait()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from typing import ClassVar
 
 import pytest
 
@@ -24,7 +25,7 @@ def _follow(line, job, rank=0, offset=0, **more):
 
 
 def test_first_bytes_come_at_once_and_eof_last(solo):
-    """A follower that was there before the job gets its bytes while it runs, and eof only when all is over."""
+    """A follower from before the job gets its bytes while it runs, and eof only when all is over."""
     line = solo.line()
     sub = line.send("log_follow", job=1, rank=0, offset=0)
     solo.submit(run="echo one; sleep 0.5; echo two; (sleep 0.3; echo three) & wait")
@@ -95,8 +96,8 @@ def test_only_acknowledged_logs_of_final_jobs_are_deleted(tmp_path):
             os.utime(folder / "rank.json", (0, 0))
 
     class Host:
-        dropped: list[tuple[int, int]] = []
-        ranks = {
+        dropped: ClassVar[list[tuple[int, int]]] = []
+        ranks: ClassVar[dict[tuple[int, int], Rank]] = {
             (1, 0): Rank(tmp_path / "1", states.ENDED, 10),
             (2, 0): Rank(tmp_path / "2", states.ENDED, 10),
             (3, 0): Rank(tmp_path / "3", states.RUNNING, 0),
@@ -123,7 +124,12 @@ def test_watch_pushes_each_state(solo):
     while not seen or seen[-1]["state"] != "SUCCEEDED":
         seen.append(line.wait(lambda frame: frame.body.get("sub") == sub).body["job"])
     assert [job["rev"] for job in seen] == sorted(job["rev"] for job in seen)
-    assert list(dict.fromkeys(job["state"] for job in seen)) == ["PENDING", "SETTING_UP", "RUNNING", "SUCCEEDED"]
+    assert list(dict.fromkeys(job["state"] for job in seen)) == [
+        "PENDING",
+        "SETTING_UP",
+        "RUNNING",
+        "SUCCEEDED",
+    ]
     line.call("unsubscribe", sub=sub)
     solo.submit(2)
     solo.wait_job(number=2)
@@ -135,8 +141,8 @@ def test_bad_frames_close_the_connection(solo):
     """Garbage gets one clear error and an end; the agent lives on."""
     line = solo.line()
     line.socket.sendall(b"GET / HTTP/1.1\r\n\r\n")
-    frame = line.wait(lambda frame: True)
+    frame = line.wait(lambda _: True)
     assert frame.body["error"]["code"] == "bad-request"
     with pytest.raises(AssertionError, match="closed"):
-        line.wait(lambda frame: True)
+        line.wait(lambda _: True)
     assert solo.call("hello")["protocol"] == 1

@@ -20,8 +20,9 @@ def test_start_is_idempotent_by_content(solo, refused):
 
 
 def test_stop_reaps_every_descendant(solo, eventually):
-    """TERM, patience, KILL; also for children in sessions of their own. The answer comes when all are gone."""
-    script = "trap '' TERM; python3 -c 'import os,time; os.setsid(); time.sleep(60)' & touch up; while :; do sleep 1; done"
+    """TERM, patience, KILL; also children in their own sessions. The answer comes when all are gone."""
+    child = "python3 -c 'import os,time; os.setsid(); time.sleep(60)'"
+    script = f"trap '' TERM; {child} & touch up; while :; do sleep 1; done"
     solo.call("service_start", name="s", argv=["sh", "-c", script])
     eventually((solo.home / "up").exists, "did not start")
     assert solo.call("service_stop", name="s", grace_s=0.3)["state"] == "STOPPED"
@@ -31,7 +32,9 @@ def test_stop_reaps_every_descendant(solo, eventually):
 
 def test_exit_code_and_output_are_kept(solo, eventually):
     """A service that ends by itself shows its exit code, and its output can be read by offset."""
-    solo.call("service_start", name="s", argv=["sh", "-c", "echo $A from $FROM_CONFIG; exit 4"], env={"A": "hello"})
+    solo.call(
+        "service_start", name="s", argv=["sh", "-c", "echo $A from $FROM_CONFIG; exit 4"], env={"A": "hello"}
+    )
     eventually(lambda: solo.call("service_list")["services"][0]["state"] == "EXITED", "did not end")
     (service,) = solo.call("service_list")["services"]
     assert service["exit_code"] == 4

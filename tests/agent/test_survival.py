@@ -13,7 +13,7 @@ RUN_ONCE = "echo start; echo x >> count; sleep 1.2; echo end"
 
 @pytest.mark.parametrize("victim", [0, 1])
 def test_killed_agent_mid_job(make_cluster, eventually, victim):
-    """kill -9 of the head's or the worker's agent while both ranks run: the job succeeds, once."""
+    """Kill -9 of the head's or the worker's agent while both ranks run: the job succeeds, once."""
     nodes = make_cluster(2).start()
     head = nodes[0]
     head.submit(num_nodes=2, run=RUN_ONCE)
@@ -41,7 +41,7 @@ def test_job_that_ended_while_nobody_watched(solo, eventually):
 
 @pytest.mark.parametrize("setup", [None, "echo s >> setups; sleep 0.2"])
 def test_agent_killed_at_any_moment(make_cluster, setup):
-    """kill -9 at many moments around a start: the job always ends well and its counter shows one run."""
+    """Kill -9 at many moments around a start: the job always ends well and its counter shows one run."""
     import time
 
     node = make_cluster().start()[0]
@@ -90,7 +90,7 @@ def test_a_reused_pid_is_not_adopted(solo, eventually):
 
 
 def test_a_rebooted_node(solo, eventually):
-    """Another boot marker: what ran FAILED because the node restarted; what waited is still queued and runs."""
+    """Another boot marker: what ran FAILED because the node restarted; what waited runs."""
     solo.submit(1, run="sleep 60", cpus_per_node=8)
     solo.submit(2, run="true", cpus_per_node=8)
     eventually(lambda: solo.job()["ranks"] and solo.job()["ranks"][0]["pid"], "no pid")
