@@ -138,7 +138,7 @@ class Node:
             **overrides,
         }
         self.write()
-        self.python = sys.executable
+        self.python = os.environ.get("SKYNB_TEST_AGENT_PYTHON", sys.executable)  # to try the suite on another
         self.pid = 0
         self._lines: list[Line] = []
 

@@ -112,3 +112,58 @@ def test_an_ending_node_takes_no_work(make_cluster, refused):
         line.call("submit", job={"id": 1, "run": "true", "num_nodes": 1})
     with pytest.raises(refused, match="ending"):
         line.call("service_start", name="s", argv=["true"])
+
+
+def test_the_head_acts_by_itself_only_when_the_server_is_away(monkeypatch, tmp_path):
+    """Silent for over a minute and due: the action. In touch and due: nothing. Terms persist."""
+    from skynb_agent import watchdog
+
+    now = [1000.0]
+    monkeypatch.setattr(watchdog.time, "monotonic", lambda: now[0])
+    dog = watchdog.Watchdog(tmp_path, {"presence_s": 10_000}, list, lambda: False)
+    dog.arm(1, down=False, wait_for="jobs")
+    for _ in range(100):
+        now[0] += 1
+        dog.heard()
+        assert dog.tick() is None
+    assert dog.status()["idle"]["due"]
+    now[0] += 61
+    assert dog.tick() == ("stop", "autostop is due and the server is away")
+    again = watchdog.Watchdog(tmp_path, {}, list, lambda: False)
+    assert (again.idle_terms.idle_minutes, again.lease_terms.presence_s) == (1, 10_000)
+    assert again.tick() is None
+    now[0] += 10_000
+    assert again.tick() == ("down", "the presence lease has run out")
+
+
+def test_a_worker_hears_of_the_server_through_the_head(monkeypatch, tmp_path):
+    """The head's ping renews a worker's lease and hands on its terms."""
+    from skynb_agent import watchdog
+
+    now = [0.0]
+    monkeypatch.setattr(watchdog.time, "monotonic", lambda: now[0])
+    dog = watchdog.Watchdog(tmp_path, {"presence_s": 5}, list, lambda: False)
+    now[0] = 100.0
+    dog.take_contact({"contact_s": 2.0, "lease": [7, None]})
+    assert dog.status()["lease"]["remaining_s"] == 5
+    assert dog.tick() is None
+
+
+def test_an_unreachable_worker_does_not_keep_the_others_up(make_cluster, eventually):
+    """`end` with one worker's agent dead: the other worker is still told and runs its command."""
+    cluster = make_cluster(3)
+    head, lost, other = cluster.start(**_with_end(cluster))
+    lost.kill9()
+    head.call("end", mode="down")
+    for node in (head, other):
+        eventually(lambda node=node: not (node.root / "agent.sock").exists(), "an agent is still there")
+    assert _ended(cluster)["ended-x"] == "down\ndown\n"
+
+
+def test_a_failing_end_command_is_tried_again(make_cluster, eventually):
+    """A command that fails at once leaves the agent up, and the log says so."""
+    cluster = make_cluster()
+    (node,) = cluster.start(end={"down": ["false"]})
+    node.call("end", mode="down")
+    eventually(lambda: "the end command failed" in (node.root / "agent.log").read_text(), "nothing was said")
+    assert node.call("hello")["ending"] == "down"
