@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any, Dict
 
-from skynb_agent import config, files
+from skynb_agent import config, files, processes
 from skynb_agent.protocol import Decoder, encode, request
 
 SOCKET = "agent.sock"
@@ -51,7 +51,7 @@ def stop(root: Path, *, kill: bool) -> dict[str, Any] | None:
     if facts is None:
         return None
     deadline = time.monotonic() + START_WITHIN_S
-    while not _lockable() and time.monotonic() < deadline:
+    while _alive(int(facts["pid"])) and time.monotonic() < deadline:
         time.sleep(0.02)
     return facts
 
@@ -106,13 +106,9 @@ def _spawn(root: Path) -> subprocess.Popen[bytes]:
         )
 
 
-def _lockable() -> bool:
-    with Path("daemon.lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-    return True
+def _alive(pid: int) -> bool:
+    row = processes.look(pid)
+    return row is not None and not row.zombie
 
 
 def _shown(facts: dict[str, Any], *, started: bool) -> dict[str, Any]:
