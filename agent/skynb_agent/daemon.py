@@ -93,6 +93,7 @@ def serve(root: Path) -> int:
 
 def _spawn(root: Path) -> subprocess.Popen[bytes]:
     env = {key: os.environ[key] for key in _PASSED_ON if key in os.environ}
+    env.update(config.load(root).env)  # the marks by which the infra knows what runs on this node
     with Path("agent.log").open("ab") as log:
         os.fchmod(log.fileno(), 0o600)
         return subprocess.Popen(
