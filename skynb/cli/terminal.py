@@ -61,15 +61,15 @@ def _run(tree: click.Group, args: Sequence[str], face: Terminal) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except click.Abort:
+    except click.Abort as end:
+        if isinstance(end.__cause__, KeyboardInterrupt):
+            click.echo("Interrupted. What was asked for goes on; `skynb status` shows it.", err=True)
+            return 130
         click.echo("Aborted.", err=True)
         return 1
     except SkynbError as error:
         click.echo(f"Error: {error}", err=True)
         return NOT_FOUND if isinstance(error, NotFoundError) and command in JOB_COMMANDS else 1
-    except KeyboardInterrupt:
-        click.echo("Interrupted. What was asked for goes on; `skynb status` shows it.", err=True)
-        return 130
     return face.exit_code
 
 
@@ -144,7 +144,7 @@ class Terminal:
         with handle.follow() as updates:
             for update in updates:
                 if isinstance(update, End):
-                    for line in lines.rest():
+                    for line in lines.partial():
                         click.echo(line, err=to_stderr)
                     return update.job or handle.wait()
                 if isinstance(update, Change):

@@ -17,7 +17,7 @@ from skynb.wire import ClusterInfo, EventInfo, JobInfo, LogLine
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-TICK_SECONDS = 1.0
+TICK_SECONDS = 0.1
 
 
 class Change(NamedTuple):
@@ -38,7 +38,7 @@ Convert = Callable[[SseEvent], Update]
 
 
 class Follower:
-    """Iterates LogLine, Change and at last End; None once a second in between, so that clocks can move.
+    """Iterates LogLine, Change and at last End; None ten times a second in between, so that clocks can move.
 
     Leaving it early, by `close()` or at the end of a `with` block, touches neither job nor cluster.
     """

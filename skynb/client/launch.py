@@ -113,12 +113,12 @@ class Launch:
         asked = CancelRequest(jobs=[self.job_id])
         return bool(self._connection.call("POST", path, CancelAnswer, body=asked).cancelled)
 
-    def ways_on(self) -> str:
+    def ways_on(self, program: str = "skynb") -> str:
         """How to follow and to cancel, for somebody who leaves."""
         if self.job_id is None:
-            return f"look: skynb status {self.cluster}; end it: skynb down {self.cluster}"
+            return f"look: {program} status {self.cluster}; end it: {program} down {self.cluster}"
         here = f"{self.cluster} {self.job_id}"
-        return f"follow: skynb logs {here}; cancel: skynb cancel {here}"
+        return f"follow: {program} logs {here}; cancel: {program} cancel {here}"
 
     def to_dict(self) -> dict[str, Any]:
         """Cluster, job, status and plan in plain JSON types."""

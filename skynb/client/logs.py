@@ -25,11 +25,9 @@ class Lines:
         self._open[piece.rank] = rest
         return [self._line(piece.rank, text) for text in whole]
 
-    def rest(self) -> list[str]:
-        """What never got its end, by rank; nothing is left behind."""
-        left = [self._line(rank, text) for rank, text in sorted(self._open.items()) if text]
-        self._open.clear()
-        return left
+    def partial(self) -> list[str]:
+        """The lines that have no end yet, by rank."""
+        return [self._line(rank, text) for rank, text in sorted(self._open.items()) if text]
 
     def _line(self, rank: int, text: str) -> str:
         text = text.removesuffix("\r")
@@ -71,7 +69,7 @@ def log_lines(
         after = present.after
     if not tail or follow:
         yield from _whole(log_stream(connection, cluster, job, follow=follow, rank=rank, after=after), lines)
-    yield from lines.rest()
+    yield from lines.partial()
 
 
 def _whole(stream: Stream, lines: Lines) -> Iterator[str]:
