@@ -42,7 +42,7 @@ class Connection:
     """Requests to the server of this home, which is started on first use. Safe to share between threads."""
 
     def __init__(self) -> None:
-        self._local = threading.local()
+        self._idle: list[tuple[http.client.HTTPConnection, dict[str, Any]]] = []
 
     def call(
         self,
@@ -79,16 +79,22 @@ class Connection:
         return Stream(self._open, _target(path, query), after, once=once)
 
     def _send(self, method: str, target: str, data: bytes | None, extra: dict[str, str]) -> tuple[int, bytes]:
-        held = getattr(self._local, "held", None)
-        if held is None:
-            held = self._local.held = self._open(TIMEOUT_SECONDS)
-        connection, card = held
+        try:
+            connection, card = self._idle.pop()
+        except IndexError:
+            connection, card = self._open(TIMEOUT_SECONDS)
         headers = _headers(card) | extra
         if data is not None:
             headers["Content-Type"] = "application/json"
-        connection.request(method, target, body=data, headers=headers)
-        response = connection.getresponse()
-        return response.status, response.read()
+        try:
+            connection.request(method, target, body=data, headers=headers)
+            response = connection.getresponse()
+            answer = response.status, response.read()
+        except BaseException:
+            connection.close()
+            raise
+        self._idle.append((connection, card))
+        return answer
 
     def _open(self, timeout: float) -> tuple[http.client.HTTPConnection, dict[str, Any]]:
         card = server.ensure()
@@ -98,10 +104,9 @@ class Connection:
         return http.client.HTTPConnection(address.hostname, address.port, timeout=timeout), card
 
     def _forget(self) -> None:
-        held = getattr(self._local, "held", None)
-        if held is not None:
-            held[0].close()
-            self._local.held = None
+        """Idle connections lead to a server that is gone."""
+        while self._idle:
+            self._idle.pop()[0].close()
 
 
 class Stream:
