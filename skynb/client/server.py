@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,7 @@ def start() -> dict[str, Any]:
             cwd=folder,
             start_new_session=True,
         )
+    threading.Thread(target=daemon.wait, daemon=True).start()  # no zombie, should it end before us
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         found = card()
