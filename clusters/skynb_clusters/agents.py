@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from skynb_agent.protocol import Methods
 
 from skynb.errors import ProviderError
+from skynb_agent.protocol import Methods
 from skynb_clusters.contract import Transport
 from skynb_clusters.links import Link
 

@@ -6,10 +6,9 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from skynb_agent.protocol import PROTOCOL
-
 from skynb.control.records import Decision, Effect, Record
 from skynb.errors import AuthError, ProviderError
+from skynb_agent.protocol import PROTOCOL
 from skynb_clusters import core as names
 from skynb_clusters import tls
 from skynb_clusters.contract import Machine, NodeRequest
