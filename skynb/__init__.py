@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from skynb._version import __version__
 
 if TYPE_CHECKING:
+    from skynb.dask.cluster import SkyCluster as SkyCluster
     from skynb.errors import SkynbError as SkynbError
     from skynb.errors import SpecError as SpecError
     from skynb.spec import Dag as Dag
@@ -25,6 +26,7 @@ _HOMES = {
     "Dag": "skynb.spec",
     "Resources": "skynb.spec",
     "Service": "skynb.spec",
+    "SkyCluster": "skynb.dask.cluster",
     "SkynbError": "skynb.errors",
     "SpecError": "skynb.errors",
     "Storage": "skynb.spec",

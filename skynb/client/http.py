@@ -92,6 +92,10 @@ class Connection:
             finally:
                 connection.close()
 
+    def close(self) -> None:
+        """Close this thread's connection; the next call opens another."""
+        self._forget()
+
     def _send(self, method: str, target: str, data: bytes | None, extra: dict[str, str]) -> tuple[int, bytes]:
         held = getattr(self._local, "held", None)
         if held is None:

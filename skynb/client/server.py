@@ -16,6 +16,8 @@ from skynb.errors import ServerError
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 
+_started: list[subprocess.Popen[bytes]] = []  # kept, so that one that ends is reaped
+
 
 def home() -> Path:
     """Folder of the ledger, logs and secrets: $SKYNB_HOME or ~/.skynb."""
@@ -49,6 +51,7 @@ def start() -> dict[str, Any]:
             cwd=folder,
             start_new_session=True,
         )
+    _started.append(daemon)
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         found = card()
