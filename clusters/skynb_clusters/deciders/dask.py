@@ -8,8 +8,8 @@ nobody has used it for the cluster's autostop time.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Literal
+from collections.abc import Collection, Mapping
+from typing import Any, Literal
 
 import msgspec
 
@@ -64,7 +64,7 @@ def decide_dask(record: Record, view: DaskView, now: float) -> Decision:
     if outcome and outcome.effect == "ApplyDask" and outcome.value:
         return _applied(record, view, msgspec.convert(outcome.value, DaskState))
     if outcome and outcome.error:
-        return Decision(reason=str(outcome.error.get("what")), wake_in=2.0)
+        return Decision(reason=_words(outcome.error), wake_in=2.0)
     missing = set(wanted(view.spec)) - set(view.running)
     if record.status == "UP" and view.unused and SCHEDULER in missing:
         reason = "nobody used it"
@@ -97,8 +97,12 @@ def _ending(record: Record, view: DaskView) -> Decision:
     if view.cluster == "gone" or view.running == ():
         return Decision(status="ENDED", final=True, events=(Event("dask.ended", {}),))
     if record.outcome and record.outcome.error:
-        return Decision(status="ENDING", reason=str(record.outcome.error.get("what")), wake_in=1.0)
+        return Decision(status="ENDING", reason=_words(record.outcome.error), wake_in=1.0)
     return Decision(status="ENDING", effects=(EndDask(),), wake_in=1.0)
+
+
+def _words(error: Mapping[str, Any]) -> str:
+    return ": ".join(str(error[part]) for part in ("what", "why") if error.get(part))
 
 
 def _numbers(spec: DaskSpec) -> tuple[int, ...]:
