@@ -57,6 +57,7 @@ class ClusterState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     offer: int = 0
     attempt: int = 1
     configured: tuple[str, ...] = ()
+    told_lost: tuple[tuple[int, int], ...] = ()
     autostop_applied: Autostop | None = None
     error: dict[str, Any] | None = None
     tried: tuple[dict[str, Any], ...] = ()
@@ -163,6 +164,12 @@ class StartAgent(Effect, frozen=True):
 
 class WireAgents(Effect, frozen=True):
     wiring: tuple[str, ...]
+
+
+class TellLost(Effect, frozen=True):
+    """Tell the head which agents will never come back, as (rank, agent's generation)."""
+
+    lost: tuple[tuple[int, int], ...]
 
 
 class SetAutostop(Effect, frozen=True):

@@ -17,6 +17,7 @@ from skynb_clusters.records import (
     NodeSpec,
     NodeState,
     SetAutostop,
+    TellLost,
     WireAgents,
 )
 
@@ -58,7 +59,11 @@ class ClusterKind:
         if isinstance(effect, WireAgents):
             await self._wire(record, effect.wiring)
             return {"wiring": list(effect.wiring)}
-        if isinstance(effect, SetAutostop):
+        if isinstance(effect, TellLost):
+            for rank, generation in effect.lost:
+                agent = names.agent_name(names.node_id(record.id, rank), generation)
+                await self._core.hub.call(head, Methods.NODE_GONE, {"rank": rank, "node_id": agent})
+        elif isinstance(effect, SetAutostop):
             wish = effect.autostop
             minutes = None if wish.idle_minutes < 0 else wish.idle_minutes
             params = {"idle_minutes": minutes, "down": wish.down, "wait_for": wish.wait_for}
@@ -93,6 +98,7 @@ def _node(slot: Record) -> NodeSeen:
         rank=slot.spec_as(NodeSpec).rank,
         status=slot.status,
         target=slot.target,
+        generation=slot.generation,
         address=state.address,
         reason=slot.reason,
         error=state.error,

@@ -102,7 +102,8 @@ class NodeKind:
         if record.status not in {"BOOTING", "UP"} or state.offer is None:
             return AgentSeen("untried")
         transport = self._core.provider(state.offer).transport(machine)
-        facts = await self._core.hub.reach(record.id, record.generation, transport)
+        name = names.agent_name(record.id, record.generation)
+        facts = await self._core.hub.reach(record.id, name, transport)
         if facts is None:
             return _SILENT
         return AgentSeen("answering", facts.head_port or 0, facts.version)
@@ -150,13 +151,14 @@ class NodeKind:
             id=state.machine, token=state.token, state="running", tags={}, address=state.address
         )
         authority = tls.Pair(**self._core.secrets.get(spec.authority))
-        pair = tls.issue(authority, record.id, [state.address])
+        name = names.agent_name(record.id, record.generation)
+        pair = tls.issue(authority, name, [state.address])
         gpus = int(spec.gpus_per_node) if spec.gpus_per_node >= 1 else int(spec.gpus_per_node > 0)
         return {
             "protocol": PROTOCOL,
             "cluster": cluster.name,
             "cluster_id": cluster.id,
-            "node_id": record.id,
+            "node_id": name,
             "rank": rank,
             "num_nodes": spec.num_nodes,
             "generation": record.generation,
