@@ -140,12 +140,13 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cancel_sent: bool = False
 
 
-class DaskSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """workers: how many are wanted. threads, memory: of each."""
+class DaskSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """workers: how many are wanted. threads, memory: of each. numbers: which; None is the first `workers`."""
 
     workers: int
     threads: int = 1
     memory: str = "auto"
+    numbers: tuple[int, ...] | None = None
 
 
 class DaskState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
