@@ -173,6 +173,7 @@ def site() -> Iterator[Site]:
             yield made
             made.close()
         finally:
+            made.http.close()
             made.kill_server()
             for place in (made.home / "local").glob("*local-*"):
                 processes.end_marked(f"SKYNB_LOCAL_MACHINE={place.name.removeprefix('.ended-')}", 0)
