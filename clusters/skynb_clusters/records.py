@@ -110,7 +110,7 @@ def agent_name(record: Record, state: NodeState) -> str:
 
 
 class JobSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One job of a cluster. `secrets` is a reference into the secret store."""
+    """One job of a cluster. secrets, workdir: references to what is kept beside the ledger."""
 
     number: int
     num_nodes: int
@@ -192,8 +192,11 @@ class SetAutostop(Effect, frozen=True):
     autostop: Autostop
 
 
-class DropSecrets(Effect, frozen=True):
-    references: tuple[str, ...]
+class DropKept(Effect, frozen=True):
+    """Forget what was kept beside the ledger: secrets, and a packed working folder."""
+
+    secrets: tuple[str, ...]
+    bundle: str = ""
 
 
 class SubmitJob(Effect, frozen=True):
