@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from skynb.control.records import Effect, Record
+from skynb.wire import WaitFor
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -34,7 +35,7 @@ class Autostop(msgspec.Struct, frozen=True, kw_only=True):
 
     idle_minutes: float
     down: bool = False
-    wait_for: str = "jobs_and_ssh"
+    wait_for: WaitFor = "jobs_and_ssh"
 
 
 class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

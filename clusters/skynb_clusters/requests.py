@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -26,6 +26,7 @@ from skynb.wire import (
     ExecRequest,
     LaunchAnswer,
     LaunchRequest,
+    WaitFor,
 )
 from skynb_clusters import tls
 from skynb_clusters.core import Core, dask_id, job_id, node_id
@@ -360,7 +361,8 @@ def _asked_autostop(resources: Resources) -> Autostop | None:
     wish = resources.autostop
     if wish is None:
         return None
-    return Autostop(idle_minutes=wish.idle_minutes, down=wish.down, wait_for=wish.wait_for)
+    wait_for = cast("WaitFor", wish.wait_for)  # the spec admits no other words
+    return Autostop(idle_minutes=wish.idle_minutes, down=wish.down, wait_for=wait_for)
 
 
 def _offer(candidate: Any) -> Offer:
