@@ -30,7 +30,6 @@ def together(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
 
 def refused(*names: str, flag: bool = False) -> Callable[[Any], Any]:
     """An option of SkyPilot's that no part carries out yet: refused by its name, never ignored."""
-
     name = next(one for one in names if one.startswith("--")).partition("/")[0]
 
     def refuse(context: click.Context, _parameter: click.Parameter, value: Any) -> None:
