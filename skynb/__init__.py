@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from skynb.client.sdk import status as status
     from skynb.client.sdk import stop as stop
     from skynb.client.sdk import tail_logs as tail_logs
+    from skynb.dask.cluster import SkyCluster as SkyCluster
     from skynb.errors import JobFailed as JobFailed
     from skynb.errors import SkynbError as SkynbError
     from skynb.errors import SpecError as SpecError
@@ -45,6 +46,7 @@ _HOMES = {
     "Launch": "skynb.client.launch",
     "Resources": "skynb.spec",
     "Service": "skynb.spec",
+    "SkyCluster": "skynb.dask.cluster",
     "SkynbError": "skynb.errors",
     "SpecError": "skynb.errors",
     "Storage": "skynb.spec",

@@ -130,7 +130,10 @@ class JobInfo(msgspec.Struct, kw_only=True):
 
 
 class CostInfo(msgspec.Struct, kw_only=True):
-    """The bill of one cluster: micro-dollars settled and reserved, and the node-seconds behind them."""
+    """The bill of one cluster, in micro-dollars: settled for good, running since, reserved ahead.
+
+    node_seconds: the machine time behind settled and running.
+    """
 
     cluster: str
     id: str
@@ -144,6 +147,7 @@ class CostInfo(msgspec.Struct, kw_only=True):
     reserved_micro: int
     created_at: float
     ended_at: float | None = None
+    running_micro: int = 0
 
 
 class CheckInfo(msgspec.Struct, kw_only=True):
@@ -156,19 +160,30 @@ class CheckInfo(msgspec.Struct, kw_only=True):
 
 
 class DaskRequest(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """workers: how many in all; None is one a node. memory: of each, as Dask writes it (`4GiB`, `auto`)."""
+    """workers: how many in all; None is one a node. memory: of each, as Dask writes it (`4GiB`, `auto`).
+
+    retire: names of the workers that go first when there are to be fewer; else the youngest go.
+    """
 
     workers: int | None = None
     threads: int = 1
     memory: str = "auto"
+    retire: list[str] = []
 
 
 class DaskInfo(msgspec.Struct, kw_only=True):
-    """A Dask cluster on a cluster. tls: ca, cert and key in PEM, for clients."""
+    """A Dask cluster on a cluster. tls: ca, cert and key in PEM, for clients.
+
+    wanted: how many workers there should be; names: which. workers: those that were started. threads,
+    memory: of each worker.
+    """
 
     cluster: str
     status: str
     wanted: int
+    names: list[str] = []
+    threads: int = 1
+    memory: str = "auto"
     workers: list[str] = []
     scheduler: str = ""
     dashboard: str = ""

@@ -171,6 +171,8 @@ class Agent:
         tidied = time.monotonic()
         while self.ending is None:
             await asyncio.sleep(1.0)
+            if self.head is not None:
+                self.head.book.save_late()
             order = self.watchdog.tick()
             # while a worker hears its head, the head decides for the whole cluster
             if order is not None and not (self.dialer is not None and self.dialer.joined):
@@ -189,6 +191,7 @@ class Agent:
     async def _end(self, mode: str, reason: str) -> None:
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._end_work(mode, reason), _END_WITHIN_S)
+        await self._end_workers(mode)  # also when a rank on an unreachable node kept the work from ending
         while not await self._run_end_command(mode):  # noqa: ASYNC110 - a retry, nothing to wait for
             await asyncio.sleep(_END_RETRY_S)
         self.leave()
@@ -203,8 +206,6 @@ class Agent:
         await self.services.stop_all(_END_GRACE_S)
         while self.working():
             await self.changed.wait(0.5)
-        if self.head is not None:
-            await self._end_workers(mode)
 
     async def _end_workers(self, mode: str) -> None:
         links = list(self.head.nodes.links.values()) if self.head else []

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any, Dict
 
-from skynb_agent import config, files
+from skynb_agent import config, files, processes
 from skynb_agent.protocol import Decoder, encode, request
 
 SOCKET = "agent.sock"
@@ -51,7 +51,7 @@ def stop(root: Path, *, kill: bool) -> dict[str, Any] | None:
     if facts is None:
         return None
     deadline = time.monotonic() + START_WITHIN_S
-    while not _lockable() and time.monotonic() < deadline:
+    while _alive(int(facts["pid"])) and time.monotonic() < deadline:
         time.sleep(0.02)
     return facts
 
@@ -93,6 +93,7 @@ def serve(root: Path) -> int:
 
 def _spawn(root: Path) -> subprocess.Popen[bytes]:
     env = {key: os.environ[key] for key in _PASSED_ON if key in os.environ}
+    env.update(config.load(root).env)  # the marks by which the infra knows what runs on this node
     with Path("agent.log").open("ab") as log:
         os.fchmod(log.fileno(), 0o600)
         return subprocess.Popen(
@@ -106,13 +107,9 @@ def _spawn(root: Path) -> subprocess.Popen[bytes]:
         )
 
 
-def _lockable() -> bool:
-    with Path("daemon.lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-    return True
+def _alive(pid: int) -> bool:
+    row = processes.look(pid)
+    return row is not None and not row.zombie
 
 
 def _shown(facts: dict[str, Any], *, started: bool) -> dict[str, Any]:

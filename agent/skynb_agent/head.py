@@ -54,7 +54,11 @@ class Head:
             raise RemoteError(Codes.NEVER_FITS, f"this job can never start: {why}")
         job = self.book.add(spec, digest)
         job.state = states.move(job.state, "PENDING")
-        self.book.save(job)
+        try:
+            self.book.save(job, must=True)
+        except OSError:
+            self.book.discard(job)  # an accepted job is a durable one
+            raise
         self.on_submit()
         self.kick()
         return job.to_state()
@@ -71,7 +75,7 @@ class Head:
         for job in jobs:
             if not job.final and job.verdict is None:
                 job.verdict, job.grace_s = Verdict("CANCELLED", reason), grace_s
-                self.book.save(job)
+                self.book.save(job, must=True)
         self.reconcile()
         return [job.to_state() for job in jobs]
 

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Set
 
@@ -13,6 +14,7 @@ from skynb_agent import files, states
 from skynb_agent.gang import RankView, Verdict
 from skynb_agent.protocol import FINAL_STATES
 from skynb_agent.queue import Holding, Need, Seat
+from skynb_agent.wake import note
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -130,6 +132,7 @@ class JobBook:
         self.active: Dict[int, Job] = {}
         self._folder = root / "jobs"
         self._rev = 0
+        self._unwritten: Set[int] = set()
         self._watchers: Set[asyncio.Queue[Dict[str, Any]]] = set()
 
     @property
@@ -158,18 +161,42 @@ class JobBook:
         self.jobs[job.id] = self.active[job.id] = job
         return job
 
+    def discard(self, job: Job) -> None:
+        """Undo `add` for a job that could not be written."""
+        del self.jobs[job.id], self.active[job.id]
+        self.drop_secrets(job)
+
     def full_spec(self, job: Job) -> dict[str, Any]:
         """The submitted spec with its secrets, for the nodes that will run it."""
         secrets = files.read_json(self._folder / str(job.id) / "secrets.json")
         return {**job.spec, "secret_env": secrets or {}}
 
-    def save(self, job: Job) -> None:
-        """Number the change, write it, show it to watchers."""
+    def save(self, job: Job, *, must: bool = False) -> None:
+        """Number the change, write it, show it to watchers.
+
+        Without `must` a disk that refuses only delays the writing: `save_late` tries again.
+        """
         self._rev += 1
         job.rev = self._rev
-        files.write_json(self._folder / str(job.id) / "job.json", asdict(job))
+        try:
+            self._write(job)
+        except OSError as error:
+            if must:
+                raise
+            note("a job could not be written, will try again:", job.id, error.strerror)
+            self._unwritten.add(job.id)
         for watcher in self._watchers:
             watcher.put_nowait(job.to_state())
+
+    def save_late(self) -> None:
+        """Write what the disk refused before. Called once a second."""
+        with suppress(OSError):
+            while self._unwritten:
+                self._write(self.jobs[next(iter(self._unwritten))])
+
+    def _write(self, job: Job) -> None:
+        files.write_json(self._folder / str(job.id) / "job.json", asdict(job))
+        self._unwritten.discard(job.id)
 
     def drop_secrets(self, job: Job) -> None:
         """Remove the secrets of a job that is final."""
@@ -178,7 +205,8 @@ class JobBook:
     def release(self, job: Job) -> None:
         """Every node has let go of it; nothing more will happen to this job."""
         job.released = True
-        files.write_json(self._folder / str(job.id) / "job.json", asdict(job))
+        with suppress(OSError):  # forgotten again after a restart, at worst
+            self._write(job)
         self.active.pop(job.id, None)
 
     def watch(self) -> asyncio.Queue[dict[str, Any]]:

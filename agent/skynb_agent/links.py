@@ -143,6 +143,7 @@ class Dialer:
         self.on_end: Callable[[str], None] = lambda _mode: None
         self._host = host
         self._redial = Bell()
+        self._said = ""
 
     def report(self, report: dict[str, Any]) -> None:
         """Tell the head, if it can be reached; if not, the next join tells everything."""
@@ -174,7 +175,7 @@ class Dialer:
             opening = asyncio.open_connection(head["host"], int(head["port"]), ssl=context, limit=READ_SIZE)
             reader, writer = await asyncio.wait_for(opening, 15.0)
         except (OSError, asyncio.TimeoutError, asyncio.IncompleteReadError) as error:
-            note("the head does not answer:", type(error).__name__)
+            self._say(f"the head does not answer: {type(error).__name__}")
             return
         peer = Peer(reader, writer, self._handle, keepalive_s=KEEPALIVE_S, silence_s=SILENCE_S)
         peer.facts["name"] = common_name(writer)
@@ -200,7 +201,7 @@ class Dialer:
         try:
             welcome = await peer.call("join", facts)
         except RemoteError as error:
-            note("the head refuses this node:", error.code, error.message)
+            self._say(f"the head refuses this node: {error.code} {error.message}")
             if error.code == Codes.GONE:
                 self._host.stop_all(DEFAULT_GRACE_S)
             peer.close()
@@ -210,7 +211,13 @@ class Dialer:
             peer.close()
             return
         self.joined = True
+        self._say("joined the head")
         self.on_ping(welcome)
+
+    def _say(self, words: str) -> None:
+        if words != self._said:  # one line for as long as nothing changes, or the log would fill the disk
+            note(words)
+            self._said = words
 
     def _handle(self, call: Call) -> Any:
         if not self.joined and call.method != "ping":

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from skynb_agent.peer import Peer
     from skynb_agent.ranks import Key, Rank, RankHost
 
-_FASTEST_S, _SLOWEST_S = 0.004, 0.04
+_FASTEST_S, _SLOWEST_S = 0.004, 0.03
 _ACK_PAUSE_S = 0.05
 KEEP_S = 24 * 3600.0
 

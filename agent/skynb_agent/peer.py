@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import traceback
 from contextlib import suppress
 from typing import Any, Awaitable, Callable, Dict, NamedTuple, Optional, Union
 
@@ -160,6 +161,9 @@ class Peer:
             body = failure(
                 call.number, Codes.INTERNAL, f"{call.method}: {error.strerror or type(error).__name__}"
             )
+        except Exception as error:  # noqa: BLE001 - whoever asked must get an answer
+            note("a bug:", call.method, *traceback.format_exception(type(error), error, error.__traceback__))
+            body = failure(call.number, Codes.INTERNAL, f"{call.method}: {type(error).__name__}")
         await self.send(body)
 
     async def _keep_alive(self, every_s: float) -> None:

@@ -14,6 +14,7 @@ from skynb_agent import environment, files, launch, states
 from skynb_agent.environment import Place
 from skynb_agent.launch import Launch, Outcome
 from skynb_agent.protocol import Codes, RemoteError
+from skynb_agent.wake import note
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,7 +100,12 @@ class RankHost:
             self._tasks.spawn(self._conclude(rank, launch.UNKNOWN_EXIT, "rebooted"))
             return
         if not begun:  # killed between the intent and the start; the wrapper's claim makes a repeat safe
-            self._start(rank, phase)
+            try:
+                self._start(rank, phase)
+            except OSError as error:
+                note("a rank could not be resumed:", *rank.key, error.strerror)
+                self._finish(rank, launch.UNKNOWN_EXIT, "refused")
+                return
         self._tasks.spawn(self._follow(rank, phase))
 
     def reports(self) -> list[dict[str, Any]]:
@@ -253,7 +259,10 @@ class RankHost:
 
     def _finish(self, rank: Rank, code: int | None, cause: str) -> None:
         rank.record.update(stage=states.ENDED, exit_code=code, cause=cause)
-        rank.save()
+        try:
+            rank.save()
+        except OSError as error:  # a full disk must not keep the head from hearing of the end
+            note("the end of a rank could not be written:", *rank.key, error.strerror)
         files.remove(rank.folder / "secrets.json")
         self._announce(rank)
 

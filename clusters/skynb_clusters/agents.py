@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from skynb_agent.protocol import Methods
 
 from skynb.errors import ProviderError
+from skynb_agent.protocol import Methods
 from skynb_clusters.contract import Transport
 from skynb_clusters.links import Link
 
@@ -23,7 +23,6 @@ class Facts(msgspec.Struct, frozen=True):
     """What an agent says of itself."""
 
     node_id: str
-    generation: int
     version: str
     head_port: int | None = None
     boot_id: str = ""
@@ -66,10 +65,10 @@ class AgentHub:
             raise ProviderError(f"no link to the agent of {node}", retryable="unknown")
         return await link.call(method, params)
 
-    async def reach(self, node: str, generation: int, transport: Transport) -> Facts | None:
-        """Say hello on the link, making it if need be; None if this node's agent does not answer.
+    async def reach(self, node: str, name: str, transport: Transport) -> Facts | None:
+        """Say hello on the link, making it if need be; None if the agent of that name does not answer.
 
-        An agent of another node or generation does not count: addresses are used again, identities are not.
+        An agent of another name does not count: addresses are used again, identities are not.
         """
         async with self._locks.setdefault(node, asyncio.Lock()):
             contact = self._contacts.get(node)
@@ -84,7 +83,7 @@ class AgentHub:
                 log.info("%s does not answer: %s", node, error)
                 self.drop(node)
                 return None
-            if (contact.facts.node_id, contact.facts.generation) != (node, generation):
+            if contact.facts.node_id != name:
                 self.drop(node)
                 return None
             if contact.watching is None:
@@ -110,7 +109,7 @@ class AgentHub:
         except ProviderError:
             return None
         link = Link(channel, on_close=lambda: self._on_loss(node))
-        contact = self._contacts[node] = _Contact(link, Facts(node, 0, ""))
+        contact = self._contacts[node] = _Contact(link, Facts(node, ""))
         return contact
 
     async def _watch(self, node: str, contact: _Contact) -> None:

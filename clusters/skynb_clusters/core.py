@@ -101,6 +101,11 @@ def node_id(cluster: str, rank: int) -> str:
     return f"node-{cluster.removeprefix('cluster-')}-{rank}"
 
 
+def node_of(agent: str) -> str:
+    """The record id behind an agent's name."""
+    return agent.rpartition(".")[0]
+
+
 def job_id(cluster: str, number: int) -> str:
     """The record id of a job."""
     return f"job-{cluster.removeprefix('cluster-')}-{number}"

@@ -9,9 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from skynb_agent.protocol import build_zipapp
-
 from skynb.errors import ProviderError
+from skynb_agent.protocol import build_zipapp
 from skynb_clusters.contract import Transport
 
 START_SECONDS = 30.0

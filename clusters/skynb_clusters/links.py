@@ -8,9 +8,8 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from skynb_agent.protocol import Decoder, Frame, FrameError, Methods, encode, request
-
 from skynb.errors import ProviderError
+from skynb_agent.protocol import Decoder, Frame, FrameError, Methods, encode, request
 from skynb_clusters.contract import Channel
 
 CALL_SECONDS = 20.0

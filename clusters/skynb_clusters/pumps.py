@@ -6,9 +6,8 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from skynb_agent.protocol import Methods
-
 from skynb.errors import ProviderError
+from skynb_agent.protocol import Methods
 from skynb_clusters.agents import AgentHub
 from skynb_clusters.links import Link
 from skynb_clusters.logs import LogStore

@@ -30,6 +30,7 @@ from skynb.wire import (
 )
 from skynb_clusters import tls
 from skynb_clusters.core import Core, dask_id, job_id, node_id
+from skynb_clusters.deciders.dask import scaled
 from skynb_clusters.records import JOB_FINAL, Autostop, ClusterSpec, DaskSpec, JobSpec, NodeSpec, Offer
 from skynb_clusters.views import find_cluster
 
@@ -152,7 +153,10 @@ class Desk:
                     f"Dask runs on {name!r} with {old.threads} threads and {old.memory} memory a worker",
                     mend=f"`skynb dask down {name}` first",
                 )
-            tx.amend(live, spec=spec)
+            numbers = scaled(old, workers, request.retire)
+            tx.amend(live, spec=msgspec.structs.replace(spec, numbers=numbers))
+            data = {"workers": workers, "retire": request.retire}
+            tx.append(Event("dask.scale.asked", data), record=live.id, scope=cluster.id)
             return (live.id,)
         number = tx.count("dask", parent=cluster.id) + 1
         record = Record(

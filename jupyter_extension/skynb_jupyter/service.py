@@ -30,6 +30,7 @@ from skynb.wire import (
 )
 from skynb_clusters import tls, views
 from skynb_clusters.core import Core, job_id
+from skynb_clusters.deciders.dask import wanted
 from skynb_clusters.records import ClusterSpec, DaskSpec, DaskState
 from skynb_clusters.requests import Desk, live_dask
 
@@ -134,7 +135,8 @@ class Service:
 
     async def costs(self) -> list[CostInfo]:
         def read(tx: Transaction) -> list[CostInfo]:
-            return [views.cost_info(tx, record) for record in tx.find_all("cluster", live=False)]
+            now = self.core.ledger.clock.now()
+            return [views.cost_info(tx, record, now) for record in tx.find_all("cluster", live=False)]
 
         return await self.read(read)
 
@@ -179,11 +181,14 @@ class Service:
             if not ended:
                 raise NotFoundError(f"no Dask runs on {name!r}", mend=f"`skynb dask up {name}`")
             record = ended[-1]
-        state = record.state_as(DaskState)
+        state, spec = record.state_as(DaskState), record.spec_as(DaskSpec)
         return DaskInfo(
             cluster=name,
             status=record.status,
-            wanted=record.spec_as(DaskSpec).workers,
+            wanted=spec.workers,
+            names=list(wanted(spec)[1:]),
+            threads=spec.threads,
+            memory=spec.memory,
             workers=list(state.workers),
             scheduler=state.scheduler,
             dashboard=state.dashboard,

@@ -78,6 +78,10 @@ class Connection:
         once = bool(query) and (query or {}).get("follow") == "0"
         return Stream(self._open, _target(path, query), after, once=once)
 
+    def close(self) -> None:
+        """Close what is idle; the next call opens another connection."""
+        self._forget()
+
     def _send(self, method: str, target: str, data: bytes | None, extra: dict[str, str]) -> tuple[int, bytes]:
         try:
             connection, card = self._idle.pop()

@@ -1,1 +1,1 @@
-"""Dask clusters on skynb nodes."""
+"""Dask on rented machines: `skynb.SkyCluster`. Import it late: `distributed` is heavy."""

@@ -19,6 +19,7 @@ from skynb_clusters.records import (
     ClusterState,
     DropSecrets,
     SetAutostop,
+    TellLost,
     WireAgents,
 )
 
@@ -38,6 +39,7 @@ class NodeSeen(msgspec.Struct, frozen=True, kw_only=True):
     address: str = ""
     reason: str = ""
     error: dict[str, object] | None = None
+    lost_agent: str = ""
 
 
 class JobSeen(msgspec.Struct, frozen=True, kw_only=True):
@@ -175,15 +177,29 @@ def _degraded(record: Record, view: ClusterView) -> Decision:
     hurt = [node for node in nodes if node.status != "UP"]
     names = ", ".join(f"node {node.rank} ({node.reason or node.status.lower()})" for node in hurt)
     reason = f"not whole: {names}; `start` repairs it"
+    if telling := _tell_lost(record, view):
+        return telling
     off = _moves([node for node in nodes if node.status == "FAILED"], "STOPPED")  # its disk is the user's
     return Decision(reason=reason, moves=off, wakes=_work(view) if reason != record.reason else ())
+
+
+def _tell_lost(record: Record, view: ClusterView) -> Decision | None:
+    """The head may hold jobs with ranks on machines that are gone; it is told until it has heard."""
+    if view.nodes[0].status != "UP":
+        return None
+    lost = tuple((node.rank, node.lost_agent) for node in view.nodes[1:] if node.lost_agent)
+    if not lost or lost == view.state.told_lost:
+        return None
+    if record.outcome and record.outcome.effect == "TellLost" and not record.outcome.error:
+        return Decision(state=msgspec.structs.replace(view.state, told_lost=lost), wake_in=0.001)
+    return Decision(effects=(TellLost(lost),), wake_in=2.0)
 
 
 def _up(record: Record, view: ClusterView, now: float) -> Decision:
     if any(node.status != "UP" for node in view.nodes):
         hurt = [node.rank for node in view.nodes if node.status != "UP"]
         return Decision(status="INIT", events=(Event("cluster.hurt", {"nodes": hurt}),), wake_in=0.001)
-    if rewiring := _configure(record, view):
+    if rewiring := _configure(record, view) or _tell_lost(record, view):
         return rewiring
     outcome = record.outcome
     if outcome and outcome.effect == "SetAutostop" and not outcome.error:

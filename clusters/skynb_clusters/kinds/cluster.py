@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from skynb_agent.protocol import Methods
-
 from skynb.control.records import Decision, Effect, Record
 from skynb.errors import ProviderError
+from skynb_agent.protocol import Methods
 from skynb_clusters import core as names
 from skynb_clusters.deciders.cluster import ClusterView, Idle, JobSeen, NodeSeen, decide_cluster
 from skynb_clusters.records import (
@@ -18,6 +17,7 @@ from skynb_clusters.records import (
     NodeSpec,
     NodeState,
     SetAutostop,
+    TellLost,
     WireAgents,
 )
 
@@ -59,7 +59,10 @@ class ClusterKind:
         if isinstance(effect, WireAgents):
             await self._wire(record, effect.wiring)
             return {"wiring": list(effect.wiring)}
-        if isinstance(effect, SetAutostop):
+        if isinstance(effect, TellLost):
+            for rank, agent in effect.lost:
+                await self._core.hub.call(head, Methods.NODE_GONE, {"rank": rank, "node_id": agent})
+        elif isinstance(effect, SetAutostop):
             wish = effect.autostop
             minutes = None if wish.idle_minutes < 0 else wish.idle_minutes
             params = {"idle_minutes": minutes, "down": wish.down, "wait_for": wish.wait_for}
@@ -94,6 +97,7 @@ def _node(slot: Record) -> NodeSeen:
         rank=slot.spec_as(NodeSpec).rank,
         status=slot.status,
         target=slot.target,
+        lost_agent=state.lost_agent,
         address=state.address,
         reason=slot.reason,
         error=state.error,

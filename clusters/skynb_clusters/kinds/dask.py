@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
-from skynb_agent.protocol import Methods
 
 from skynb.control.records import Decision, Effect, Record
 from skynb.errors import ProviderError
+from skynb_agent.protocol import Codes, Methods
 from skynb_clusters import core as names
 from skynb_clusters.contract import Transport
-from skynb_clusters.deciders.dask import DaskView, decide_dask, wanted
+from skynb_clusters.deciders.dask import SCHEDULER, DaskView, decide_dask, wanted, worker_number
 from skynb_clusters.links import AgentError
 from skynb_clusters.records import ApplyDask, ClusterSpec, DaskSpec, DaskState, NodeState
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 SCHEDULER_SECONDS = 30.0
 DEATH_SECONDS = 60
+GRACE_S = 3
+DASHBOARD_HOST = "127.0.0.1"
+_ALIVE = {"RUNNING", "STOPPING"}
 
 
 class DaskKind:
@@ -40,9 +44,17 @@ class DaskKind:
         phase: Literal["up", "waiting", "gone"] = "up" if cluster.status == "UP" else "waiting"
         if head.status in {"PENDING", "ENDED", "STOPPED"} and cluster.target != "UP":
             phase = "gone"
-        running = await self._running(scope, cluster.spec_as(ClusterSpec).num_nodes)
+        seen = await self._seen(_nodes(scope, cluster))
+        spec, state = record.spec_as(DaskSpec), record.state_as(DaskState)
+        if seen is None:
+            return DaskView(spec=spec, state=state, cluster=phase)
+        ended = [service for service in seen if service["state"] == "EXITED"]
         return DaskView(
-            spec=record.spec_as(DaskSpec), state=record.state_as(DaskState), cluster=phase, running=running
+            spec=spec,
+            state=state,
+            cluster=phase,
+            running=tuple(str(service["name"]) for service in seen if service["state"] in _ALIVE),
+            unused=any(item["name"] == SCHEDULER and item["exit_code"] == 0 for item in ended),
         )
 
     def decide(self, record: Record, observation: DaskView, now: float) -> Decision:
@@ -53,45 +65,69 @@ class DaskKind:
         cluster = await self._core.get(scope)
         if cluster is None:
             raise ProviderError(f"{record.id} has no cluster in the ledger")
-        nodes = [names.node_id(scope, rank) for rank in range(cluster.spec_as(ClusterSpec).num_nodes)]
+        nodes = _nodes(scope, cluster)
         if isinstance(effect, ApplyDask):
-            return await self._apply(record, nodes)
-        for node in nodes:
-            for service in await self._services(node):
-                await self._core.hub.call(node, Methods.SERVICE_STOP, {"name": service, "grace_s": 3})
+            return await self._apply(record, nodes, cluster.spec_as(ClusterSpec))
+        await self._stop_others(nodes, keep=set())
         return None
 
-    async def _apply(self, record: Record, nodes: list[str]) -> dict[str, Any]:
+    async def _apply(self, record: Record, nodes: list[str], cluster: ClusterSpec) -> dict[str, Any]:
+        """Scheduler first, then the workers; safe to do again, and what runs as it should is left alone."""
         spec = record.spec_as(DaskSpec)
-        address, dashboard = await self._scheduler(record, nodes[0])
-        keep = set(wanted(spec))
-        for node in nodes:
-            for service in await self._services(node):
-                if service not in keep:
-                    await self._core.hub.call(node, Methods.SERVICE_STOP, {"name": service, "grace_s": 3})
+        address, dashboard = await self._scheduler(record, nodes[0], cluster)
+        await self._stop_others(nodes, keep=set(wanted(spec)))
         workers = wanted(spec)[1:]
-        for number, name in enumerate(workers):
-            await self._worker(record, nodes[number % len(nodes)], name, address)
+        await asyncio.gather(
+            *(
+                self._worker(record, nodes[worker_number(name) % len(nodes)], name, address)
+                for name in workers
+            )
+        )
         state = DaskState(scheduler=address, dashboard=dashboard, workers=workers)
         return dict(msgspec.to_builtins(state))
 
-    async def _scheduler(self, record: Record, head: str) -> tuple[str, str]:
-        """Start the scheduler if it does not run; its address and its dashboard's."""
+    async def _stop_others(self, nodes: list[str], keep: set[str]) -> None:
+        """Answered when nothing is left of them: the agent ends their whole process groups."""
+        stops = [
+            self._core.hub.call(node, Methods.SERVICE_STOP, {"name": service["name"], "grace_s": GRACE_S})
+            for node in nodes
+            for service in await self._services(node)
+            if service["state"] in _ALIVE and service["name"] not in keep
+        ]
+        await asyncio.gather(*stops)
+
+    async def _scheduler(self, record: Record, head: str, cluster: ClusterSpec) -> tuple[str, str]:
+        """Start the scheduler if it does not run; its address and its dashboard's.
+
+        A running one is left alone whatever its arguments were: ending it would end everybody's work.
+        """
         transport, state = await self._node(head)
         card = f"{transport.root}/{record.id}.json"
-        command = [*_dask(transport, "scheduler"), "--host", f"tls://{state.address}", "--port", "0"]
-        command += ["--dashboard-address", f"{state.address}:0", "--scheduler-file", card]
-        await self._start(head, "dask-scheduler", command)
-        deadline = asyncio.get_running_loop().time() + SCHEDULER_SECONDS
+        if (await self._service(head, SCHEDULER)).get("state") not in _ALIVE:
+            await self._core.in_cloud(_forget, transport, card)  # that of an earlier scheduler misleads
+            command = [*_dask(transport, "scheduler"), "--host", state.address, "--port", "0"]
+            command += ["--protocol", "tls", "--scheduler-file", card]
+            command += ["--dashboard-address", f"{DASHBOARD_HOST}:0"]  # plain HTTP: for the node itself only
+            if cluster.autostop and cluster.autostop.idle_minutes > 0:
+                command += ["--idle-timeout", f"{cluster.autostop.idle_minutes * 60:g} seconds"]
+            await self._start(head, SCHEDULER, command)
+        facts = await self._card(transport, head, card)
+        port = facts.get("services", {}).get("dashboard")
+        return str(facts["address"]), f"http://{DASHBOARD_HOST}:{port}/status" if port else ""
+
+    async def _card(self, transport: Transport, head: str, card: str) -> dict[str, Any]:
+        """What the scheduler wrote about itself; ProviderError with its last words if it ends instead."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + SCHEDULER_SECONDS
         while True:
-            found = await self._core.in_cloud(_read, transport, card)
-            if found:
-                facts = json.loads(found)
-                port = facts.get("services", {}).get("dashboard")
-                return str(facts["address"]), f"http://{state.address}:{port}/status" if port else ""
-            if asyncio.get_running_loop().time() > deadline:
+            with suppress(ValueError):  # not there, or not whole yet
+                return dict(json.loads(await self._core.in_cloud(_read, transport, card)))
+            ended = (await self._service(head, SCHEDULER)).get("state") not in _ALIVE
+            if ended or loop.time() > deadline:
                 raise ProviderError(
-                    "the Dask scheduler did not come up", mend="Is `distributed` installed on the nodes?"
+                    "the Dask scheduler did not come up",
+                    why=await self._last_words(head, SCHEDULER),
+                    mend="Python and `distributed` must be on the nodes",
                 )
             await asyncio.sleep(0.1)
 
@@ -99,19 +135,20 @@ class DaskKind:
         spec = record.spec_as(DaskSpec)
         transport, state = await self._node(node)
         command = [*_dask(transport, "worker"), scheduler, "--name", name, "--no-nanny", "--no-dashboard"]
-        command += ["--host", f"tls://{state.address}", "--nthreads", str(spec.threads)]
+        command += ["--host", state.address, "--protocol", "tls", "--nthreads", str(spec.threads)]
         command += ["--memory-limit", spec.memory, "--death-timeout", str(DEATH_SECONDS)]
         command += ["--local-directory", f"{transport.root}/dask"]
         await self._start(node, name, command)
 
     async def _start(self, node: str, name: str, argv: list[str]) -> None:
-        params = {"name": name, "argv": argv, "env": {}, "idle_ok": True}
+        """Start, or leave alone what runs with these arguments. Dask is work: its node is not idle."""
+        params = {"name": name, "argv": argv, "env": {}, "idle_ok": False}
         try:
             await self._core.hub.call(node, Methods.SERVICE_START, params)
         except AgentError as error:
-            if error.agent_code != "conflict":
+            if error.agent_code != Codes.CONFLICT:
                 raise
-            await self._core.hub.call(node, Methods.SERVICE_STOP, {"name": name, "grace_s": 3})
+            await self._core.hub.call(node, Methods.SERVICE_STOP, {"name": name, "grace_s": GRACE_S})
             await self._core.hub.call(node, Methods.SERVICE_START, params)
 
     async def _node(self, node: str) -> tuple[Transport, NodeState]:
@@ -121,29 +158,41 @@ class DaskKind:
         state = record.state_as(NodeState)
         return self._core.transport(state), state
 
-    async def _running(self, scope: str, num_nodes: int) -> tuple[str, ...] | None:
+    async def _seen(self, nodes: list[str]) -> list[dict[str, Any]] | None:
+        """Dask's services on all nodes; None if a single node cannot be asked."""
         try:
-            found = [
-                name for rank in range(num_nodes) for name in await self._services(names.node_id(scope, rank))
-            ]
+            found = await asyncio.gather(*(self._services(node) for node in nodes))
         except ProviderError:
             return None
-        return tuple(found)
+        return [service for services in found for service in services]
 
-    async def _services(self, node: str) -> list[str]:
+    async def _services(self, node: str) -> list[dict[str, Any]]:
         answer = await self._core.hub.call(node, Methods.SERVICE_LIST)
-        return [
-            str(service["name"])
-            for service in answer["services"]
-            if service["state"] == "RUNNING" and str(service["name"]).startswith("dask-")
-        ]
+        return [service for service in answer["services"] if str(service["name"]).startswith("dask-")]
+
+    async def _service(self, node: str, name: str) -> dict[str, Any]:
+        return next((item for item in await self._services(node) if item["name"] == name), {})
+
+    async def _last_words(self, node: str, name: str) -> str | None:
+        params = {"name": name, "limit": 2000}
+        text = str((await self._core.hub.call(node, Methods.SERVICE_LOG, params))["text"]).strip()
+        return text.splitlines()[-1].strip() if text else None
+
+
+def _nodes(scope: str, cluster: Record) -> list[str]:
+    return [names.node_id(scope, rank) for rank in range(cluster.spec_as(ClusterSpec).num_nodes)]
+
+
+# $0 is a word for `ps`; the rest are the module and its arguments. Some systems have no plain `python`.
+_PYTHON = 'p=$(command -v python || command -v python3) && exec "$p" -m "$@"'
 
 
 def _dask(transport: Transport, what: str) -> list[str]:
     """The command line of a Dask process with the cluster's certificate, in the environment that jobs see."""
     folder = f"{transport.root}/tls"
     flags = ["--tls-ca-file", f"{folder}/ca.pem", "--tls-cert", f"{folder}/cert.pem"]
-    return ["python", "-m", f"distributed.cli.dask_{what}", *flags, "--tls-key", f"{folder}/key.pem"]
+    flags += ["--tls-key", f"{folder}/key.pem"]
+    return ["/bin/sh", "-c", _PYTHON, f"skynb-dask-{what}", f"distributed.cli.dask_{what}", *flags]
 
 
 def _read(transport: Transport, path: str) -> bytes:
@@ -153,5 +202,15 @@ def _read(transport: Transport, path: str) -> bytes:
         process.stdin.close()
         data = process.stdout.read()
         return data if process.wait(10) == 0 else b""
+    finally:
+        process.close()
+
+
+def _forget(transport: Transport, path: str) -> None:
+    process = transport.exec(["rm", "-f", path])
+    try:
+        process.wait(10)
+    except TimeoutError as error:
+        raise ProviderError("the node does not answer", why=str(error)) from error
     finally:
         process.close()

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from skynb_agent.protocol import Methods
-
 from skynb.control.records import Decision, Effect, Record
 from skynb.errors import NotFoundError, ProviderError
+from skynb_agent.protocol import Methods
 from skynb_clusters import core as names
 from skynb_clusters.deciders.job import JobView, decide_job
 from skynb_clusters.records import (
@@ -44,7 +43,7 @@ class JobKind:
         spec, state = record.spec_as(JobSpec), record.state_as(JobState)
         presence, word = self._ask(head.id, spec.number)
         ranks = (word or {}).get("ranks") or state.ranks
-        here = {str(rank.get("node_id")) for rank in ranks}
+        here = {names.node_of(str(rank.get("node_id"))) for rank in ranks}
         self._pump(record, scope, spec.number, ranks)
         error = cluster.state_as(ClusterState).error or {}
         failed = cluster.state_as(ClusterState).phase == "failed"
@@ -91,8 +90,9 @@ class JobKind:
     def _pump(self, record: Record, scope: str, number: int, ranks: Any) -> None:
         for rank in ranks:
             if rank.get("node_id") and (rank.get("pid") or rank.get("exit_code") is not None):
+                node = names.node_of(str(rank["node_id"]))
                 self._core.pumps.ensure(
-                    scope, number, int(rank["rank"]), str(rank["node_id"]), lambda: self._core.wake(record.id)
+                    scope, number, int(rank["rank"]), node, lambda: self._core.wake(record.id)
                 )
 
     def _tail(self, scope: str, number: int) -> str:

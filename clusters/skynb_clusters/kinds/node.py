@@ -6,10 +6,9 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from skynb_agent.protocol import PROTOCOL
-
 from skynb.control.records import Decision, Effect, Record
 from skynb.errors import AuthError, ProviderError
+from skynb_agent.protocol import PROTOCOL
 from skynb_clusters import core as names
 from skynb_clusters import tls
 from skynb_clusters.contract import Machine, NodeRequest
@@ -26,6 +25,8 @@ from skynb_clusters.records import (
     StartMachine,
     StopMachine,
     TerminateMachine,
+    agent_name,
+    incarnation,
 )
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class NodeKind:
         if record.status not in {"BOOTING", "UP"} or state.offer is None:
             return AgentSeen("untried")
         transport = self._core.provider(state.offer).transport(machine)
-        facts = await self._core.hub.reach(record.id, record.generation, transport)
+        facts = await self._core.hub.reach(record.id, agent_name(record, state), transport)
         if facts is None:
             return _SILENT
         return AgentSeen("answering", facts.head_port or 0, facts.version)
@@ -151,16 +152,17 @@ class NodeKind:
             id=state.machine, token=state.token, state="running", tags={}, address=state.address
         )
         authority = tls.Pair(**self._core.secrets.get(spec.authority))
-        pair = tls.issue(authority, record.id, [state.address])
+        name = agent_name(record, state)
+        pair = tls.issue(authority, name, [state.address])
         gpus = int(spec.gpus_per_node) if spec.gpus_per_node >= 1 else int(spec.gpus_per_node > 0)
         return {
             "protocol": PROTOCOL,
             "cluster": cluster.name,
             "cluster_id": cluster.id,
-            "node_id": record.id,
+            "node_id": name,
             "rank": rank,
             "num_nodes": spec.num_nodes,
-            "generation": record.generation,
+            "generation": incarnation(record, state),
             "role": "head" if rank == 0 else "worker",
             "bind": state.address,
             "head": None if rank == 0 else {"host": head.address, "port": head.head_port},

@@ -129,17 +129,17 @@ class LocalProvider:
 
     def _boot(self, place: Path, card: _Card) -> None:
         end_marked(f"{_MARK}={card.id}", grace_s=0)  # what a crash left behind
-        with (place / "init.log").open("ab") as log:
-            init = subprocess.Popen(
-                ["/bin/sh", "-c", _INIT],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=place / "disk" / "home",
-                env=_environment(place, card),
-                start_new_session=True,
-            )
-        card.init_pid, card.init_born = init.pid, start_time(init.pid) or ""
+        born = subprocess.run(  # the shell leaves at once, so its init is nobody's child here
+            ["/bin/sh", "-c", f"( {_INIT} ) </dev/null >>init.log 2>&1 & echo $!"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            cwd=place,
+            env=_environment(place, card),
+            start_new_session=True,
+            check=True,
+        )
+        card.init_pid = int(born.stdout)
+        card.init_born = start_time(card.init_pid) or ""
         self._write(place, card)
 
     def _machine(self, place: Path, card: _Card) -> Machine:

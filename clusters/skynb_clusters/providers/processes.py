@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -67,7 +68,8 @@ def _marked_in_proc(mark: str) -> set[int]:
 
 def _marked_by_ps(mark: str) -> set[int]:
     found = set()
-    for line in _ps("-axEww", "-o", "pid=,command=").splitlines():
+    shown = "-axEww" if sys.platform == "darwin" else "axeww"  # each its own word for "with environment"
+    for line in _ps(shown, "-o", "pid=,command=").splitlines():
         pid, _, command = line.strip().partition(" ")
         if f" {mark} " in f"{command} ":
             found.add(int(pid))

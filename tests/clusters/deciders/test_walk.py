@@ -1,0 +1,338 @@
+"""The deciders of nodes and clusters, walked through faults and crashes: nothing leaks, nothing doubles."""
+
+from __future__ import annotations
+
+import itertools
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.world import World
+
+from skynb.control.records import Decision
+from skynb_clusters.deciders.cluster import DRAIN_S, Idle, JobSeen
+from skynb_clusters.deciders.node import _STEPS as NODE_STEPS
+from skynb_clusters.deciders.node import AgentSeen, MachineSeen, NodeView, decide_node
+from skynb_clusters.records import Autostop, ClusterSpec, ClusterState, NodeState
+
+
+def up() -> World:
+    world = World()
+    world.settle()
+    assert world.cluster.status == "UP"
+    return world
+
+
+def balanced(world: World) -> bool:
+    """Every reserved micro-dollar was settled or released."""
+    return world.money["reserve"] == world.money["settle"] + world.money["release"]
+
+
+def ended(world: World) -> None:
+    """G1, G3, G7: nothing runs, everything is final, no money is held."""
+    assert world.machines == {}
+    assert world.cluster.final
+    assert all(node.final for node in world.nodes)
+    assert balanced(world)
+
+
+def test_a_launch_comes_up_and_down_leaves_nothing():
+    """The plain life: INIT, UP, TERMINATED; two machines created, both gone, the bill closed."""
+    world = up()
+    assert len(world.created) == len(world.living()) == 2
+    world.ask("TERMINATED")
+    world.settle()
+    ended(world)
+    assert world.cluster.status == "TERMINATED"
+
+
+def test_stop_keeps_the_disks_and_start_uses_them_again():
+    """Stopping stops the bill; starting wakes the same machines and makes no new ones."""
+    world = up()
+    before = dict(world.machines)
+    world.ask("STOPPED")
+    world.settle()
+    assert world.cluster.status == "STOPPED"
+    assert world.living() == []
+    assert balanced(world)
+    world.ask("UP")
+    world.settle()
+    assert world.cluster.status == "UP"
+    assert world.machines.keys() == before.keys()
+    assert len(world.created) == 2
+
+
+@pytest.mark.parametrize("step", range(1, 16))
+@pytest.mark.parametrize("answer_lost", [False, True])
+def test_a_server_killed_at_any_step_of_a_launch_makes_no_second_machine(step, answer_lost):
+    """G2, G10: killed after the commit, before or after the deed: going on makes one machine a slot."""
+    world = World()
+    for number in itertools.count(1):
+        world.step_cluster(act=number != step)
+        for rank in range(2):
+            world.step_node(rank, act=number != step or answer_lost, lose_outcome=number == step)
+        world.now += 0.5
+        if number > step:
+            break
+    world.settle()
+    assert world.cluster.status == "UP"
+    assert len(world.created) == 2
+    world.ask("TERMINATED")
+    world.settle()
+    ended(world)
+
+
+def test_a_refused_node_gives_the_whole_gang_back_and_the_next_offer_is_tried():
+    """All or none: one capacity error releases every machine of the attempt before the next offer."""
+    world = World()
+    world.step_cluster()
+    world.step_node(0)
+    world.refuse = {"CreateMachine"}
+    world.step_node(1)
+    world.step_node(1)
+    world.refuse = set()
+    world.settle()
+    assert world.cluster.status == "UP"
+    assert world.cluster.state_as(ClusterState).offer == 1
+    assert len(world.living()) == 2
+    assert len(world.created) == 3
+
+
+def test_when_every_offer_is_refused_nothing_is_left_and_the_reason_is():
+    """Out of offers: FAILED, final, no machine, and what was tried is kept."""
+    world = World(refuse={"CreateMachine"})
+    world.settle()
+    ended(world)
+    assert world.cluster.status == "FAILED"
+    tried = world.cluster.state_as(ClusterState).tried
+    assert [entry["error"]["code"] for entry in tried] == ["capacity", "capacity"]
+
+
+def test_unknown_is_not_dead():
+    """G4: an hour in which nothing can be seen changes no status and creates nothing (skypilot#10155)."""
+    world = up()
+    world.unseen = True
+    for _ in range(720):
+        world.step_cluster()
+        for rank in range(2):
+            world.step_node(rank)
+        world.now += 5
+    assert world.cluster.status == "UP"
+    assert [node.status for node in world.nodes] == ["UP", "UP"]
+    world.unseen = False
+    world.settle()
+    assert len(world.created) == 2
+    assert "node.lost" not in world.events
+
+
+def test_terminated_is_said_only_when_absence_was_seen():
+    """G3: while the infra cannot be seen, a cluster that is being ended stays TERMINATING."""
+    world = up()
+    world.ask("TERMINATED")
+    world.unseen = True
+    world.settle()
+    assert world.cluster.status == "TERMINATING"
+    assert not any(node.final for node in world.nodes)
+    world.unseen = False
+    world.settle()
+    ended(world)
+
+
+def test_a_lost_machine_is_not_replaced_unasked_and_start_repairs():
+    """The cluster says it is not whole; nothing is rented until a person says start; then one machine is."""
+    world = up()
+    world.lose_machine(1)
+    world.settle()
+    assert world.cluster.status == "INIT"
+    assert "not whole" in world.cluster.reason
+    assert len(world.created) == 2
+    world.ask("UP")
+    world.settle()
+    assert world.cluster.status == "UP"
+    assert len(world.created) == 3
+    assert len(world.living()) == 2
+
+
+def test_machines_stopped_outside_are_respected():
+    """dstack#494: stopped in the cloud's console: every face says STOPPED, and nothing is started again."""
+    world = up()
+    world.crash_machine(0)
+    world.crash_machine(1)
+    world.settle()
+    assert world.cluster.status == "STOPPED"
+    assert world.living() == []
+    assert balanced(world)
+
+
+def test_a_dead_agent_is_started_again_without_touching_the_machine():
+    """The machine is fine: only the agent's start is repeated."""
+    world = up()
+    world.kill_agent(0)
+    world.settle()
+    assert world.cluster.status == "UP"
+    assert len(world.created) == 2
+    assert world.agents == set(world.machines)
+
+
+def test_a_failed_start_never_gives_up_a_disk():
+    """skypilot#2169: a capacity error on start leaves the stopped machine with the user's disk alone."""
+    world = up()
+    world.ask("STOPPED")
+    world.settle()
+    world.refuse = {"StartMachine", "StartAgent"}
+    world.ask("UP")
+    world.settle(rounds=200)
+    assert len(world.machines) == 2
+    world.refuse = set()
+    world.ask("UP")
+    world.settle(rounds=200)
+    assert world.cluster.status == "UP"
+    assert len(world.created) == 2
+
+
+def test_work_is_brought_home_before_machines_go():
+    """Down first cancels jobs and waits for their logs, at most the drain time."""
+    world = up()
+    world.work = (JobSeen(id="job-1-1", kind="job", target="DONE"),)
+    world.ask("TERMINATED")
+    for _ in range(5):
+        world.step_cluster()
+    assert world.work[0].target == "CANCELLED"
+    assert all(node.target == "UP" for node in world.nodes)
+    world.work = ()
+    world.settle()
+    ended(world)
+
+
+def test_an_agent_that_never_answers_does_not_block_down_for_ever():
+    """After the drain time the machines go all the same."""
+    world = up()
+    world.work = (JobSeen(id="job-1-1", kind="job", target="DONE"),)
+    world.ask("TERMINATED")
+    world.settle()
+    assert len(world.machines) == 2
+    world.now += DRAIN_S
+    world.settle()
+    assert world.machines == {}
+    assert not world.cluster.final  # the job's own record still has to end
+    world.work = ()
+    world.settle()
+    ended(world)
+
+
+@pytest.mark.parametrize(("down", "status"), [(False, "STOPPED"), (True, "TERMINATED")])
+def test_autostop_waits_for_jobs_no_agent_has_heard_of(down, status):
+    """Idle and due, but a job is in the ledger: it stays up; without the job it goes where it should."""
+    world = up()
+    spec = ClusterSpec(num_nodes=2, offers=(), plan_hash="p", autostop=Autostop(idle_minutes=0, down=down))
+    view = world._cluster_view
+    world._cluster_view = lambda: msgspec.structs.replace(  # type: ignore[method-assign]
+        view(), spec=msgspec.structs.replace(spec, offers=view().spec.offers)
+    )
+    world.idle = Idle(idle_s=1.0, due=True)
+    world.work = (JobSeen(id="job-1-1", kind="job", target="DONE"),)
+    world.settle()
+    assert world.cluster.status == "UP"
+    world.work = ()
+    world.settle()
+    assert world.cluster.status == status
+    assert world.living() == []
+
+
+ACTIONS = st.lists(
+    st.sampled_from(
+        [
+            "up",
+            "stop",
+            "down",
+            "lose0",
+            "lose1",
+            "crash0",
+            "crash1",
+            "agent0",
+            "agent1",
+            "blind",
+            "sight",
+            "cluster",
+            "node0",
+            "node1",
+            "cut0",
+            "cut1",
+            "deaf0",
+            "deaf1",
+            "refuse",
+            "accept",
+            "time",
+        ]
+    ),
+    max_size=60,
+)
+
+
+def apply(world: World, action: str) -> None:
+    verb, rank = action.rstrip("01"), int(action[-1]) if action[-1] in "01" else 0
+    if action == "down" or (action in {"up", "stop"} and world.cluster.target != "TERMINATED"):
+        world.ask({"up": "UP", "stop": "STOPPED", "down": "TERMINATED"}[action])
+    deeds = {
+        "lose": lambda: world.lose_machine(rank),
+        "crash": lambda: world.crash_machine(rank),
+        "agent": lambda: world.kill_agent(rank),
+        "cluster": world.step_cluster,
+        "node": lambda: world.step_node(rank),
+        "cut": lambda: world.step_node(rank, act=False),
+        "deaf": lambda: world.step_node(rank, lose_outcome=True),
+        "blind": lambda: setattr(world, "unseen", True),
+        "sight": lambda: setattr(world, "unseen", False),
+        "refuse": lambda: world.refuse.add("CreateMachine"),
+        "accept": world.refuse.clear,
+        "time": lambda: setattr(world, "now", world.now + 30),
+    }
+    deeds.get(verb, lambda: None)()
+    by_slot: dict[str, int] = {}
+    for rank_, node in enumerate(world.nodes):
+        token = world.state(rank_).token
+        by_slot[node.id] = int(token in world.machines)
+    assert len(world.machines) <= 2, "G2: more machines than slots"
+    assert sum(by_slot.values()) == len(world.machines), "G1: a machine that no slot claims"
+    spent = world.money["settle"] + world.money["release"]
+    assert spent <= world.money["reserve"], "G7: spent without reserving"
+
+
+@settings(max_examples=300, deadline=None)
+@given(ACTIONS)
+def test_whatever_happens_nothing_leaks_and_down_ends_it(actions):
+    """G1, G2, G3, G7 at every step of random lives; afterwards `down` always ends in nothing."""
+    world = World()
+    for action in actions:
+        apply(world, action)
+    world.unseen = False
+    world.refuse.clear()
+    world.ask("TERMINATED")
+    world.settle(rounds=200)
+    ended(world)
+
+
+@pytest.mark.parametrize("status", sorted(NODE_STEPS))
+@pytest.mark.parametrize("target", ["UP", "STOPPED", "RELEASED", "ENDED"])
+@pytest.mark.parametrize("presence", ["present", "absent", "unknown"])
+def test_every_state_of_a_node_has_an_answer(status, target, presence):
+    """The table is complete: each (status, target, observation) decides something, and never raises."""
+    world = up()
+    record = msgspec.structs.replace(world.nodes[0], status=status, target=target)
+    machine = next(iter(world.machines.values()))
+    for state, agent in itertools.product(
+        ("pending", "running", "stopping", "stopped", "terminating", "terminated"),
+        ("answering", "silent", "untried"),
+    ):
+        seen = msgspec.structs.replace(machine, state=state) if presence == "present" else None
+        view = NodeView(
+            state=world.state(0) if status != "PENDING" else NodeState(),
+            offer=world._node_view(0).offer,
+            machine=MachineSeen(presence, seen),
+            agent=AgentSeen(agent),
+        )
+        decision = decide_node(record, view, world.now)
+        assert isinstance(decision, Decision)
+        if decision.final:
+            assert presence != "unknown" or status == "PENDING", "G3: final without seeing absence"
