@@ -43,7 +43,7 @@ def test_the_terminal_says_it(row, capsys):
 
 @rows("magic")
 def test_the_magic_says_it(row):
-    """A wrong line is IPython's UsageError, a wrong task a SkynbError; both are one line without a traceback."""
+    """A wrong line is IPython's UsageError, a wrong task a SkynbError; both are one line."""
     with pytest.raises((UsageError, SkynbError)) as caught:
         cell.run(None, row["line"], row.get("cell"))
     text = str(caught.value)

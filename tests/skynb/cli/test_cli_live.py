@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from skynb.client import sdk
 from skynb.cli.terminal import run
+from skynb.client import sdk
 
 pytestmark = pytest.mark.xdist_group("server")
 
@@ -47,7 +47,7 @@ def test_launch_follows_to_the_end(skynb):
         "SUCCEEDED after",
     ):
         assert words in err
-    assert skynb("down", "t*o")[:1] == (0,)
+    assert skynb("down", "t*o")[0] == 0
     code, _, err = skynb("status", "two")
     assert (code, "there is no cluster 'two'" in err) == (1, True)
     assert "TERMINATED" in skynb("status", "two", "-a")[1]
@@ -55,7 +55,7 @@ def test_launch_follows_to_the_end(skynb):
 
 @pytest.mark.parametrize(("script", "code"), [("true", 0), ("exit 7", 100)])
 def test_exit_codes_of_jobs(skynb, box, script, code):
-    """exec and logs exit as the job ended."""
+    """Exec and logs exit as the job ended."""
     assert skynb("exec", box, script)[0] == code
     assert skynb("logs", box)[0] == code
     assert skynb("logs", box, "--status")[0] == code
@@ -65,8 +65,7 @@ def test_exit_codes_of_jobs_that_go_on_or_are_not_there(skynb, box):
     """101 not finished, 103 cancelled, 102 not found."""
     assert skynb("exec", box, "-d", "sleep 60")[0] == 0
     assert skynb("logs", box, "--status")[0] == 101
-    code, out, _ = skynb("cancel", box, "-o", "json")
-    job = json.loads(out)[0]["id"]
+    job = json.loads(skynb("cancel", box, "-o", "json")[1])[0]["id"]
     assert skynb("logs", box, str(job))[0] == 103
     assert skynb("logs", box, "999")[0] == 102
     assert skynb("logs", "nobody")[0] == 102

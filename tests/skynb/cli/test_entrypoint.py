@@ -77,7 +77,7 @@ def test_none_takes_a_field_away(tmp_path):
 
 
 def test_files_of_variables(tmp_path, monkeypatch):
-    """Comments, quotes and `export` are known; options go over the file; a wrong line is told by its number."""
+    """Comments, quotes and `export` are known; options go over the file; a wrong line has a number."""
     file = tmp_path / "env"
     file.write_text("# hi\nexport A='a b'\nB=1 # one\n\nC=\"\"\nD=old\n")
     monkeypatch.setenv("E", "here")

@@ -1,7 +1,5 @@
 """The tree itself: help, lazy commands, completion, questions."""
 
-import os
-
 import click
 import pytest
 from click.testing import CliRunner
@@ -75,7 +73,7 @@ def test_installing_completion_twice_adds_one_line(shell, tmp_path, monkeypatch,
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("SKYNB_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("SHELL", f"/bin/{shell}")
-    monkeypatch.setattr("click.shell_completion.BashComplete._check_version", lambda self: None)
+    monkeypatch.setattr("click.shell_completion.BashComplete._check_version", lambda _: None)
     for which in (shell, "auto"):
         assert run(["--install-shell-completion", which]) == 0
     rc = next(
@@ -86,18 +84,17 @@ def test_installing_completion_twice_adds_one_line(shell, tmp_path, monkeypatch,
     (tmp_path / rc).write_text("mine\n" + (tmp_path / rc).read_text())
     assert run(["--uninstall-shell-completion", shell]) == 0
     assert (tmp_path / rc).read_text() == "mine\n"
-    assert os.listdir(tmp_path / "home") == []
+    assert list((tmp_path / "home").iterdir()) == []
 
 
 def test_a_no_ends_it(monkeypatch, capsys):
     """On a terminal, a question that is not answered with yes changes nothing and exits with 1."""
     from skynb.cli import moving
 
-    monkeypatch.setattr(moving, "_named", lambda given, everything: ["a", "b"])
-    monkeypatch.setattr(Terminal, "asks", lambda self: True)
-    monkeypatch.setattr("builtins.input", lambda prompt="": "n")
+    monkeypatch.setattr(moving, "_named", lambda *_: ["a", "b"])
+    monkeypatch.setattr(Terminal, "asks", lambda _: True)
     monkeypatch.setattr("skynb.client.sdk.down", lambda *_, **__: pytest.fail("nothing may move"))
-    monkeypatch.setattr("click.termui.visible_prompt_func", lambda prompt: "n")
+    monkeypatch.setattr("click.termui.visible_prompt_func", lambda _: "n")
     assert run(["down", "a", "b"]) == 1
     assert "Aborted." in capsys.readouterr().err
 
