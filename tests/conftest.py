@@ -10,7 +10,7 @@ import pytest
 
 from skynb.control.clock import Clock
 
-pytest_plugins = ("server_fixture",)
+pytest_plugins = ("tests.server_fixture",)
 
 # Nothing a test does may touch the home or the cache of whoever runs it.
 _SCRATCH = tempfile.TemporaryDirectory(prefix="skynb-tests-")

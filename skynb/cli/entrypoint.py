@@ -41,6 +41,8 @@ _ASSIGNED = re.compile(r"(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*)")
 
 def task_from(entrypoint: Sequence[str], fields: dict[str, Any]) -> Task:
     """The task of a YAML file, a bare command, `-` (standard input) or the cell, with the options over it."""
+    if fields["infra"] and any(fields[key] for key in ("cloud", "region", "zone")):
+        raise click.UsageError("--infra says cloud, region and zone")
     envs = _variables("env", fields)
     secrets = _variables("secret", fields)
     task = _parsed(_source(entrypoint), envs, secrets)

@@ -183,7 +183,7 @@ def _place(infra: str | None, cloud: str | None, region: str | None) -> tuple[st
     if infra is None:
         return cloud, region
     if cloud or region:
-        raise click.UsageError("--infra says cloud and region")
+        raise click.UsageError("--infra says cloud, region and zone")
     from skynb.spec import Infra
 
     parsed = Infra.parse(infra, "--infra")

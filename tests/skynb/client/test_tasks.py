@@ -78,7 +78,7 @@ def test_a_failed_job_is_one_short_error():
 
 def test_waiting_ends_in_time():
     """TimeoutError says what was waited for; what comes in time is given back."""
-    with pytest.raises(TimeoutError, match="the cat takes longer than 0.05 s"):
+    with pytest.raises(TimeoutError, match=r"the cat takes longer than 0\.05 s"):
         until(lambda: None, 0.05, "the cat")
     looks = iter([None, None, "cat"])
     assert until(lambda: next(looks), 5, "the cat") == "cat"

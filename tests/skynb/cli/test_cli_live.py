@@ -1,0 +1,161 @@
+"""The command line against a real server."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from skynb.cli.terminal import run
+from skynb.client import sdk
+
+pytestmark = pytest.mark.xdist_group("server")
+
+
+@pytest.fixture
+def skynb(server, capsys):
+    """Run a line: its exit code, standard output and standard error."""
+
+    def call(*words):
+        code = run(words)
+        return (code, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def box(server):
+    """A cluster of one node."""
+    assert run(["launch", "-c", "box", "--infra", "local", "-y"]) == 0
+    return "box"
+
+
+def test_launch_follows_to_the_end(skynb):
+    """The log on standard output, states beside it, the job's exit code."""
+    code, out, err = skynb(
+        "launch", "-c", "two", "--infra", "local", "--num-nodes", "2", "echo $SKYNB_NODE_RANK"
+    )
+    assert code == 0
+    assert sorted(out.splitlines()) == ["(rank 0) 0", "(rank 1) 1"]
+    for words in (
+        "Launching two: 2× this-machine on local",
+        "cluster UP",
+        "job 1 RUNNING",
+        "SUCCEEDED after",
+    ):
+        assert words in err
+    assert skynb("down", "t*o")[0] == 0
+    code, _, err = skynb("status", "two")
+    assert (code, "there is no cluster 'two'" in err) == (1, True)
+    assert "TERMINATED" in skynb("status", "two", "-a")[1]
+
+
+@pytest.mark.parametrize(("script", "code"), [("true", 0), ("exit 7", 100)])
+def test_exit_codes_of_jobs(skynb, box, script, code):
+    """Exec and logs exit as the job ended."""
+    assert skynb("exec", box, script)[0] == code
+    assert skynb("logs", box)[0] == code
+    assert skynb("logs", box, "--status")[0] == code
+
+
+def test_exit_codes_of_jobs_that_go_on_or_are_not_there(skynb, box):
+    """101 not finished, 103 cancelled, 102 not found."""
+    assert skynb("exec", box, "-d", "sleep 60")[0] == 0
+    assert skynb("logs", box, "--status")[0] == 101
+    job = json.loads(skynb("cancel", box, "-o", "json")[1])[0]["id"]
+    assert skynb("logs", box, str(job))[0] == 103
+    assert skynb("logs", box, "999")[0] == 102
+    assert skynb("logs", "nobody")[0] == 102
+
+
+def test_tables_and_json_are_one_object(skynb, box):
+    """--output json gives what the table shows."""
+    for line in (["status"], ["queue"], ["cost"], ["check"], ["server", "status"], ["events", box]):
+        table, data = skynb(*line)[1], json.loads(skynb(*line, "-o", "json")[1])
+        assert table
+        assert isinstance(data[0], dict)
+    data = json.loads(skynb("exec", box, "-o", "json", "echo hi")[1])
+    assert (data["cluster"], data["job"]["status"]) == (box, "SUCCEEDED")
+    assert json.loads(skynb("launch", "--dryrun", "--infra", "local", "-o", "json", "true")[1])["plan"]
+
+
+def test_one_worker_and_a_tail(skynb, box):
+    """--worker picks a rank that is there, --tail the last lines."""
+    skynb("exec", box, "seq 5")
+    assert skynb("logs", box, "--tail", "2")[1].split() == ["4", "5"]
+    assert skynb("logs", box, "-w", "0", "--no-follow")[1].split() == list("12345")
+    assert "ranks 0 to 0, not 3" in skynb("logs", box, "-w", "3")[2]
+
+
+def test_autostop_stop_and_start(skynb, box):
+    """The wish shows in the status; a stopped cluster is started with a wish of its own."""
+    assert "5 min" in skynb("autostop", box)[1]
+    assert "min" not in skynb("autostop", box, "--cancel")[1].splitlines()[1].split("ago")[1]
+    assert "STOPPED" in skynb("stop", box)[1]
+    code, _, err = skynb("exec", box, "true")
+    assert (code, "skynb start box" in err) == (1, True)
+    code, out, _ = skynb("start", box, "-i", "60", "--down")
+    assert (code, "60 min, down" in out) == (0, True)
+    assert "127." in skynb("status", box, "--ip")[1]
+
+
+def test_what_the_server_refuses_is_told_in_a_line(skynb, box):
+    """Fields nobody carries out, names that are none, tasks too large for the cluster."""
+    before = skynb("queue", box)[1].count("\n")
+    for line, says in (
+        (["launch", "-c", "spot", "--infra", "local", "--use-spot", "true"], "resources.use_spot: no part"),
+        (["launch", "-c", "-x-", "--infra", "local", "true"], "cluster_name: "),
+        (["exec", box, "--num-nodes", "5", "true"], "num_nodes: cluster 'box' has 1 nodes"),
+        (["exec", "nobody", "true"], "there is no cluster 'nobody'"),
+        (["down", "nobody*"], "there is no cluster 'nobody*'"),
+        (["check", "mars"], "the server has no provider for 'mars'"),
+        (["dask", "status", box], "no Dask runs on 'box'"),
+    ):
+        code, out, err = skynb(*line)
+        assert (code, out) == (1, ""), line
+        assert err.startswith("Error: ")
+        assert err.count("\n") == 1
+        assert says in err
+    assert skynb("queue", box)[1].count("\n") == before
+
+
+def test_interrupting_a_log_detaches(server, box):
+    """SIGINT while following: how to go on is said, exit code 0, and the job still runs."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from skynb.cli import main; main()", "exec", box, "echo begun; sleep 60"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ,
+    )
+    assert process.stdout.readline() == "begun\n"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=10)
+    job = sdk.latest_job(box)
+    assert process.returncode == 0
+    assert f"Detached, the work goes on. To follow: skynb logs box {job.id}; cancel: skynb cancel box" in err
+    assert job.status == "RUNNING"
+    assert sdk.cancel(box) == [job.id]
+
+
+def test_completion_knows_clusters(server, box):
+    """Names of live clusters, with their state."""
+    from skynb_magics.completion import complete
+
+    items, fragment = complete("down bo")
+    assert [(item.value, item.help) for item in items] == [("box", "UP")]
+    assert fragment == "bo"
+
+
+def test_server_commands(skynb, box):
+    """Stopping leaves clusters alone; the next command starts it again."""
+    assert "UP" in skynb("server", "status")[1]
+    assert "Stopped." in skynb("server", "stop")[2]
+    assert "No server runs" in skynb("server", "status")[1]
+    assert skynb("server", "logs", "--tail", "1")[0] == 0
+    began = time.monotonic()
+    assert "box" in skynb("status")[1]
+    assert time.monotonic() - began < 30
