@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,6 @@ from skynb.errors import ServerError
 
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
-
-_started: list[subprocess.Popen[bytes]] = []  # kept, so that one that ends is reaped
 
 
 def home() -> Path:
@@ -51,7 +50,7 @@ def start() -> dict[str, Any]:
             cwd=folder,
             start_new_session=True,
         )
-    _started.append(daemon)
+    threading.Thread(target=daemon.wait, daemon=True).start()  # no zombie, should it end before us
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         found = card()
