@@ -93,7 +93,7 @@ class Connection:
                 connection.close()
 
     def close(self) -> None:
-        """Close idle connections; the next call opens another."""
+        """Close what is idle; the next call opens another connection."""
         self._forget()
 
     def _send(self, method: str, target: str, data: bytes | None, extra: dict[str, str]) -> tuple[int, bytes]:
