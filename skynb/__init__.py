@@ -11,7 +11,25 @@ from typing import TYPE_CHECKING, Any
 from skynb._version import __version__
 
 if TYPE_CHECKING:
+    from skynb.client.launch import Launch as Launch
+    from skynb.client.sdk import autostop as autostop
+    from skynb.client.sdk import cancel as cancel
+    from skynb.client.sdk import check as check
+    from skynb.client.sdk import cost_report as cost_report
+    from skynb.client.sdk import down as down
+    from skynb.client.sdk import events as events
+    from skynb.client.sdk import exec as exec  # noqa: A004 - SkyPilot's name
+    from skynb.client.sdk import gpus as gpus
+    from skynb.client.sdk import job_status as job_status
+    from skynb.client.sdk import launch as launch
+    from skynb.client.sdk import plan as plan
+    from skynb.client.sdk import queue as queue
+    from skynb.client.sdk import start as start
+    from skynb.client.sdk import status as status
+    from skynb.client.sdk import stop as stop
+    from skynb.client.sdk import tail_logs as tail_logs
     from skynb.dask.cluster import SkyCluster as SkyCluster
+    from skynb.errors import JobFailed as JobFailed
     from skynb.errors import SkynbError as SkynbError
     from skynb.errors import SpecError as SpecError
     from skynb.spec import Dag as Dag
@@ -24,6 +42,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Dag": "skynb.spec",
+    "JobFailed": "skynb.errors",
+    "Launch": "skynb.client.launch",
     "Resources": "skynb.spec",
     "Service": "skynb.spec",
     "SkyCluster": "skynb.dask.cluster",
@@ -32,7 +52,23 @@ _HOMES = {
     "Storage": "skynb.spec",
     "Task": "skynb.spec",
     "Volume": "skynb.spec",
+    "autostop": "skynb.client.sdk",
+    "cancel": "skynb.client.sdk",
+    "check": "skynb.client.sdk",
+    "cost_report": "skynb.client.sdk",
+    "down": "skynb.client.sdk",
+    "events": "skynb.client.sdk",
+    "exec": "skynb.client.sdk",
+    "gpus": "skynb.client.sdk",
+    "job_status": "skynb.client.sdk",
+    "launch": "skynb.client.sdk",
     "load_dag": "skynb.spec",
+    "plan": "skynb.client.sdk",
+    "queue": "skynb.client.sdk",
+    "start": "skynb.client.sdk",
+    "status": "skynb.client.sdk",
+    "stop": "skynb.client.sdk",
+    "tail_logs": "skynb.client.sdk",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604 - the keys are strings

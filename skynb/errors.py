@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+if TYPE_CHECKING:
+    from skynb.wire import JobInfo
 
 Retryable = Literal["yes", "no", "unknown"]
 
@@ -38,6 +41,10 @@ class SkynbError(Exception):
     def __str__(self) -> str:
         head = f"{self.where}: {self.what}" if self.where else self.what
         return " ".join(_sentence(part) for part in (head, self.why, self.mend) if part)
+
+    def _render_traceback_(self) -> list[str]:
+        """IPython calls this instead of printing a traceback."""
+        return [f"{type(self).__name__}: {self}"]
 
     def to_dict(self) -> dict[str, Any]:
         """The error as it travels: {code, what, why, mend, where, retryable}."""
@@ -128,6 +135,21 @@ class ThrottledError(ProviderError):
 
     code = "throttled"
     retryable: Retryable = "yes"
+
+
+class JobFailed(SkynbError):  # noqa: N818 - the name people look for
+    """A job ended otherwise than well. job: what is known of it, with its exit codes by rank."""
+
+    code = "job-failed"
+
+    def __init__(self, what: str, *, job: JobInfo | None = None, **details: Any) -> None:
+        super().__init__(what, **details)
+        self.job = job
+
+    @property
+    def exit_codes(self) -> list[int | None]:
+        """By rank; None for a rank that has none."""
+        return list(self.job.exit_codes) if self.job else []
 
 
 def error_from_dict(data: dict[str, Any]) -> SkynbError:

@@ -130,7 +130,10 @@ class JobInfo(msgspec.Struct, kw_only=True):
 
 
 class CostInfo(msgspec.Struct, kw_only=True):
-    """The bill of one cluster: micro-dollars settled and reserved, and the node-seconds behind them."""
+    """The bill of one cluster, in micro-dollars: settled for good, running since, reserved ahead.
+
+    node_seconds: the machine time behind settled and running.
+    """
 
     cluster: str
     id: str
@@ -144,6 +147,7 @@ class CostInfo(msgspec.Struct, kw_only=True):
     reserved_micro: int
     created_at: float
     ended_at: float | None = None
+    running_micro: int = 0
 
 
 class CheckInfo(msgspec.Struct, kw_only=True):

@@ -10,6 +10,8 @@ import pytest
 
 from skynb.control.clock import Clock
 
+pytest_plugins = ("server_fixture",)
+
 # Nothing a test does may touch the home or the cache of whoever runs it.
 _SCRATCH = tempfile.TemporaryDirectory(prefix="skynb-tests-")
 os.environ["SKYNB_HOME"] = str(Path(_SCRATCH.name) / "home")

@@ -101,11 +101,6 @@ def node_id(cluster: str, rank: int) -> str:
     return f"node-{cluster.removeprefix('cluster-')}-{rank}"
 
 
-def agent_name(node: str, generation: int) -> str:
-    """What the agent of this incarnation of a node calls itself; another incarnation is another agent."""
-    return f"{node}.{generation}"
-
-
 def node_of(agent: str) -> str:
     """The record id behind an agent's name."""
     return agent.rpartition(".")[0]

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from skynb.control.records import Effect
+from skynb.control.records import Effect, Record
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -57,7 +57,7 @@ class ClusterState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     offer: int = 0
     attempt: int = 1
     configured: tuple[str, ...] = ()
-    told_lost: tuple[tuple[int, int], ...] = ()
+    told_lost: tuple[tuple[int, str], ...] = ()
     autostop_applied: Autostop | None = None
     error: dict[str, Any] | None = None
     tried: tuple[dict[str, Any], ...] = ()
@@ -72,8 +72,9 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
 class NodeState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """token: the idempotency token of the machine of this generation, written before the create call.
 
-    absent_at: when the infra first said that the machine is gone. billed_from .. billed_to: the machine's
-    seconds settled so far, at `price`; reserved: micro-dollars held and not settled.
+    boots: starts of this machine after its first; what ran on it before is gone. lost_agent: the agent that
+    will never come back. absent_at: when the infra first said that the machine is gone. billed_from ..
+    settled_to: seconds settled so far; settled_micro, reserved_micro: micro-dollars settled and held.
     """
 
     offer: Offer | None = None
@@ -83,6 +84,8 @@ class NodeState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     head_port: int = 0
     agent_version: str = ""
     attempts: int = 0
+    boots: int = 0
+    lost_agent: str = ""
     absent_at: float | None = None
     silent_since: float | None = None
     error: dict[str, Any] | None = None
@@ -91,6 +94,19 @@ class NodeState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     settled_micro: int = 0
     reserved_micro: int = 0
     booted_at: float | None = None
+
+
+def incarnation(record: Record, state: NodeState) -> int:
+    """The number of a node's agent: a new machine or, for a worker, a new boot is another agent.
+
+    The head's agent stays the same over boots: its queue is on its disk.
+    """
+    return record.generation * 1000 + (state.boots if record.name != "0" else 0)
+
+
+def agent_name(record: Record, state: NodeState) -> str:
+    """What the agent of this incarnation of a node calls itself."""
+    return f"{record.id}.{incarnation(record, state)}"
 
 
 class JobSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -167,9 +183,9 @@ class WireAgents(Effect, frozen=True):
 
 
 class TellLost(Effect, frozen=True):
-    """Tell the head which agents will never come back, as (rank, agent's generation)."""
+    """Tell the head which agents will never come back, as (rank, agent's name)."""
 
-    lost: tuple[tuple[int, int], ...]
+    lost: tuple[tuple[int, str], ...]
 
 
 class SetAutostop(Effect, frozen=True):

@@ -303,8 +303,8 @@ def _task(config: dict[str, Any], secrets: dict[str, str]) -> Task:
     task.validate()
     if refused := unexecuted_fields(task):
         raise UnsupportedError(
-            f"{', '.join(refused)}: no part of this version carries that out yet",
-            where=refused[0],
+            "no part of this version carries that out yet",
+            where=", ".join(refused),
             mend="Leave it out; a later version will take it as it is",
         )
     return task

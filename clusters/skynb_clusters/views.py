@@ -73,11 +73,12 @@ def job_info(record: Record, cluster: str) -> JobInfo:
     )
 
 
-def cost_info(tx: Transaction, record: Record) -> CostInfo:
-    """The bill of a cluster: settled seconds only, each with its price in the ledger."""
+def cost_info(tx: Transaction, record: Record, now: float) -> CostInfo:
+    """The bill of a cluster: what is settled, each second with its price in the ledger, and what runs on."""
     spec, state = record.spec_as(ClusterSpec), record.state_as(ClusterState)
     offer = spec.offers[state.offer]
     money = tx.money(scope=record.id)
+    running = sum(_unsettled(child, now) for child in tx.children(record.id) if child.kind == "node")
     return CostInfo(
         cluster=record.name,
         id=record.id,
@@ -86,7 +87,8 @@ def cost_info(tx: Transaction, record: Record) -> CostInfo:
         instance_type=offer.instance_type,
         num_nodes=spec.num_nodes,
         hourly_micro=offer.hourly_micro * spec.num_nodes,
-        node_seconds=tx.seconds(record.id),
+        node_seconds=tx.seconds(record.id) + running,
+        running_micro=round(offer.hourly_micro * running / 3600),
         settled_micro=money.settled,
         reserved_micro=money.reserved,
         created_at=record.created_at,
@@ -117,6 +119,14 @@ def _autostop(spec: ClusterSpec) -> AutostopRequest | None:
     if wish is None or wish.idle_minutes < 0:
         return None
     return AutostopRequest(idle_minutes=wish.idle_minutes, down=wish.down, wait_for=wish.wait_for)
+
+
+def _unsettled(node: Record, now: float) -> float:
+    """Seconds of a machine since its last settlement."""
+    state = node.state_as(NodeState)
+    if state.billed_from is None or node.final:
+        return 0.0
+    return max(0.0, now - (state.settled_to if state.settled_to is not None else state.billed_from))
 
 
 def _node_info(record: Record) -> NodeInfo:

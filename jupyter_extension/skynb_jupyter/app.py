@@ -6,6 +6,7 @@ Import it late: Jupyter Server is the heaviest thing in the house.
 from __future__ import annotations
 
 import asyncio
+import getpass
 import os
 import secrets
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from jupyter_server.auth.identity import IdentityProvider, User
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
 from jupyter_server.services.contents.filemanager import FileContentsManager
@@ -43,6 +45,18 @@ class PlainServer(ServerApp):
 
     default_services = ()
     contents_manager_class = NoFiles
+
+    @default("identity_provider_class")
+    def _default_identity_provider_class(self) -> type[IdentityProvider]:
+        return Owner
+
+
+class Owner(IdentityProvider):
+    """Whoever has the token of this home's server is the person whose home it is."""
+
+    def generate_anonymous_user(self, handler: Any) -> User:
+        name = getpass.getuser()
+        return User(username=name, name=name)
 
 
 class SkynbApp(ExtensionApp):

@@ -135,7 +135,8 @@ class Service:
 
     async def costs(self) -> list[CostInfo]:
         def read(tx: Transaction) -> list[CostInfo]:
-            return [views.cost_info(tx, record) for record in tx.find_all("cluster", live=False)]
+            now = self.core.ledger.clock.now()
+            return [views.cost_info(tx, record, now) for record in tx.find_all("cluster", live=False)]
 
         return await self.read(read)
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -25,6 +27,7 @@ T = TypeVar("T")
 
 TIMEOUT_SECONDS = 60.0
 STREAM_TIMEOUT_SECONDS = 45.0  # the server says something every 15 s
+RESUME_SECONDS = 0.1
 
 
 class SseEvent(NamedTuple):
@@ -39,7 +42,7 @@ class Connection:
     """Requests to the server of this home, which is started on first use. Safe to share between threads."""
 
     def __init__(self) -> None:
-        self._local = threading.local()
+        self._idle: list[tuple[http.client.HTTPConnection, dict[str, Any]]] = []
 
     def call(
         self,
@@ -70,43 +73,32 @@ class Connection:
 
     def stream(
         self, path: str, query: dict[str, str | list[str]] | None = None, after: str | None = None
-    ) -> Iterator[SseEvent]:
-        """Events until the server ends the stream; a broken connection is resumed behind the last event."""
-        while True:
-            connection, card = self._open(STREAM_TIMEOUT_SECONDS)
-            headers = _headers(card) | ({"Last-Event-ID": after} if after else {})
-            try:
-                connection.request("GET", _target(path, query), headers=headers)
-                response = connection.getresponse()
-                if response.status != 200:
-                    _decoded(response.status, response.read(), dict)
-                for event in _events(response):
-                    after = event.id or after
-                    yield event
-                    if event.name == "end":
-                        return
-                if query and query.get("follow") == "0":
-                    return
-            except (OSError, http.client.HTTPException):
-                continue  # resumed by the next round, on a server that is started again if need be
-            finally:
-                connection.close()
+    ) -> Stream:
+        """Events behind `after` until the server ends the stream, resumed whenever the connection breaks."""
+        once = bool(query) and (query or {}).get("follow") == "0"
+        return Stream(self._open, _target(path, query), after, once=once)
 
     def close(self) -> None:
         """Close what is idle; the next call opens another connection."""
         self._forget()
 
     def _send(self, method: str, target: str, data: bytes | None, extra: dict[str, str]) -> tuple[int, bytes]:
-        held = getattr(self._local, "held", None)
-        if held is None:
-            held = self._local.held = self._open(TIMEOUT_SECONDS)
-        connection, card = held
+        try:
+            connection, card = self._idle.pop()
+        except IndexError:
+            connection, card = self._open(TIMEOUT_SECONDS)
         headers = _headers(card) | extra
         if data is not None:
             headers["Content-Type"] = "application/json"
-        connection.request(method, target, body=data, headers=headers)
-        response = connection.getresponse()
-        return response.status, response.read()
+        try:
+            connection.request(method, target, body=data, headers=headers)
+            response = connection.getresponse()
+            answer = response.status, response.read()
+        except BaseException:
+            connection.close()
+            raise
+        self._idle.append((connection, card))
+        return answer
 
     def _open(self, timeout: float) -> tuple[http.client.HTTPConnection, dict[str, Any]]:
         card = server.ensure()
@@ -116,10 +108,68 @@ class Connection:
         return http.client.HTTPConnection(address.hostname, address.port, timeout=timeout), card
 
     def _forget(self) -> None:
-        held = getattr(self._local, "held", None)
+        """Idle connections lead to a server that is gone."""
+        while self._idle:
+            self._idle.pop()[0].close()
+
+
+class Stream:
+    """Server-sent events, one reader; `close()` from another thread ends it at once.
+
+    A broken connection is resumed behind the last event, on a server that is started again if need be.
+    """
+
+    def __init__(
+        self,
+        open_connection: Callable[[float], tuple[http.client.HTTPConnection, dict[str, Any]]],
+        target: str,
+        after: str | None,
+        *,
+        once: bool,
+    ) -> None:
+        self._open = open_connection
+        self._target = target
+        self._once = once
+        self._socket: socket.socket | None = None
+        self._closed = threading.Event()
+        self.after = after
+
+    def __iter__(self) -> Iterator[SseEvent]:
+        while not self._closed.is_set():
+            connection, card = self._open(STREAM_TIMEOUT_SECONDS)
+            try:
+                for event in self._read(connection, card):
+                    self.after = event.id or self.after
+                    yield event
+                    if event.name == "end":
+                        return
+                if self._once:
+                    return
+            except (OSError, http.client.HTTPException):
+                self._closed.wait(RESUME_SECONDS)
+            finally:
+                self._socket = None
+                connection.close()
+
+    def close(self) -> None:
+        """No more events; a reader that waits for one wakes up."""
+        self._closed.set()
+        held = self._socket
         if held is not None:
-            held[0].close()
-            self._local.held = None
+            with suppress(OSError):
+                held.shutdown(socket.SHUT_RDWR)
+
+    def _read(self, connection: http.client.HTTPConnection, card: dict[str, Any]) -> Iterator[SseEvent]:
+        connection.connect()
+        self._socket = connection.sock
+        if self._closed.is_set():
+            return
+        extra = {"Last-Event-ID": self.after} if self.after else {}
+        connection.request("GET", self._target, headers=_headers(card) | extra)
+        response = connection.getresponse()
+        if response.status != 200:
+            _decoded(response.status, response.read(), dict)
+        yield from _events(response)
 
 
 def segment(name: str) -> str:

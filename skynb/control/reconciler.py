@@ -142,7 +142,8 @@ class Reconciler:
         if not _idle(record, decision):
             before, record = record, await self.in_ledger(self._commit, record, decision)
             self.notify()
-            if record.status != before.status and record.parent:
+            moved = (record.status, record.final) != (before.status, before.final)
+            if moved and record.parent:
                 self.queue.add(record.parent)
             for other in (*decision.wakes, *(move.record for move in decision.moves)):
                 self.queue.add(other)

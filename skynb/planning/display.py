@@ -6,12 +6,14 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from skynb.planning.why_not import dollars
+from skynb.tables import html_table, text_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from skynb.planning.listing import GpuTable
     from skynb.planning.model import Candidate, Plan
+    from skynb.tables import Style
     from skynb_catalog import Listing
 
 _ROWS = 10
@@ -34,31 +36,30 @@ _GPU_HEAD = (
 def plan_text(plan: Plan) -> str:
     """The plan as a terminal shows it."""
     rows = [_candidate_cells("->" if not number else str(number), one) for number, one in _top(plan)]
-    return "\n".join([_headline(plan), *_text_table(_PLAN_HEAD, rows), *_notes(plan)])
+    return "\n".join([_headline(plan), *text_table(_PLAN_HEAD, rows), *_notes(plan)])
 
 
 def plan_html(plan: Plan) -> str:
     """The plan as a notebook shows it."""
     top = _top(plan)
-    dearest = max((one.hourly_micro for _, one in top), default=0)
-    rows = [
-        (_candidate_cells("✓" if not number else str(number), one), one.hourly_micro) for number, one in top
-    ]
+    rows = [_candidate_cells("✓" if not number else str(number), one) for number, one in top]
+    bars = _bars(_PLAN_HEAD, [one.hourly_micro for _, one in top])
     notes = "".join(f"<li>{escape(note)}</li>" for note in _notes(plan))
-    return f"<p><b>{escape(_headline(plan))}</b></p>{_html_table(_PLAN_HEAD, rows, dearest)}<ul>{notes}</ul>"
+    table = html_table(_PLAN_HEAD, rows, bars)
+    return f"<p><b>{escape(_headline(plan))}</b></p>{table}<ul>{notes}</ul>"
 
 
 def gpus_text(table: GpuTable) -> str:
     """The list as a terminal shows it."""
     rows = [_listing_cells(row) for row in table.rows]
-    return "\n".join([*_text_table(_GPU_HEAD, rows), _legend(table)])
+    return "\n".join([*text_table(_GPU_HEAD, rows), _legend(table)])
 
 
 def gpus_html(table: GpuTable) -> str:
     """The list as a notebook shows it."""
-    dearest = max((row.hourly_micro or 0 for row in table.rows), default=0)
-    rows = [(_listing_cells(row), row.hourly_micro or 0) for row in table.rows]
-    return f"{_html_table(_GPU_HEAD, rows, dearest)}<p>{escape(_legend(table))}</p>"
+    rows = [_listing_cells(row) for row in table.rows]
+    bars = _bars(_GPU_HEAD, [row.hourly_micro or 0 for row in table.rows])
+    return f"{html_table(_GPU_HEAD, rows, bars)}<p>{escape(_legend(table))}</p>"
 
 
 def _headline(plan: Plan) -> str:
@@ -124,30 +125,15 @@ def _number(value: float | None) -> str:
     return "?" if value is None else f"{value:g}"
 
 
-def _text_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in (head, *rows)
-    ]
-
-
-def _html_table(head: Sequence[str], rows: Iterable[tuple[Sequence[str], int]], dearest: int) -> str:
-    price = head.index("$/h")
-    body = "".join(
-        "<tr>"
-        + "".join(
-            f"<td{_bar(micro, dearest) if index == price else ''}>{escape(cell)}</td>"
-            for index, cell in enumerate(cells)
-        )
-        + "</tr>"
-        for cells, micro in rows
-    )
-    heads = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    return f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _bar(micro: int, dearest: int) -> str:
-    percent = round(100 * micro / dearest) if dearest else 0
+def _bars(head: Sequence[str], prices: Sequence[int]) -> Style:
+    """A bar behind each price, as long as the price is near the dearest."""
+    dearest = max(prices, default=0)
     shade = "rgba(33, 150, 243, 0.25)"
-    return f' style="background: linear-gradient(to right, {shade} {percent}%, transparent {percent}%)"'
+
+    def style(row: int, column: int) -> str:
+        if head[column] != "$/h":
+            return ""
+        percent = round(100 * prices[row] / dearest) if dearest else 0
+        return f"background: linear-gradient(to right, {shade} {percent}%, transparent {percent}%)"
+
+    return style

@@ -38,7 +38,9 @@ def run(provider, machine, script: str) -> str:
     process = provider.transport(machine).exec(["/bin/sh", "-c", script])
     try:
         process.stdin.close()
-        return process.stdout.read().decode()
+        output = process.stdout.read().decode()
+        process.wait(10)
+        return output
     finally:
         process.close()
 

@@ -36,10 +36,10 @@ class NodeSeen(msgspec.Struct, frozen=True, kw_only=True):
     rank: int
     status: str
     target: str
-    generation: int = 1
     address: str = ""
     reason: str = ""
     error: dict[str, object] | None = None
+    lost_agent: str = ""
 
 
 class JobSeen(msgspec.Struct, frozen=True, kw_only=True):
@@ -187,7 +187,7 @@ def _tell_lost(record: Record, view: ClusterView) -> Decision | None:
     """The head may hold jobs with ranks on machines that are gone; it is told until it has heard."""
     if view.nodes[0].status != "UP":
         return None
-    lost = tuple((node.rank, node.generation - 1) for node in view.nodes if node.status == "PENDING")
+    lost = tuple((node.rank, node.lost_agent) for node in view.nodes[1:] if node.lost_agent)
     if not lost or lost == view.state.told_lost:
         return None
     if record.outcome and record.outcome.effect == "TellLost" and not record.outcome.error:
@@ -199,7 +199,7 @@ def _up(record: Record, view: ClusterView, now: float) -> Decision:
     if any(node.status != "UP" for node in view.nodes):
         hurt = [node.rank for node in view.nodes if node.status != "UP"]
         return Decision(status="INIT", events=(Event("cluster.hurt", {"nodes": hurt}),), wake_in=0.001)
-    if rewiring := _configure(record, view):
+    if rewiring := _configure(record, view) or _tell_lost(record, view):
         return rewiring
     outcome = record.outcome
     if outcome and outcome.effect == "SetAutostop" and not outcome.error:

@@ -27,6 +27,7 @@ from skynb_clusters.records import (
     StartMachine,
     StopMachine,
     TerminateMachine,
+    agent_name,
 )
 
 HEARTBEAT_S = 5.0
@@ -86,7 +87,14 @@ def _pending(record: Record, view: NodeView, now: float) -> Decision:
     return Decision(
         status="CREATING",
         reason="",
-        state=NodeState(offer=view.offer, token=token, attempts=1, reserved_micro=reserve, billed_from=now),
+        state=NodeState(
+            offer=view.offer,
+            token=token,
+            attempts=1,
+            reserved_micro=reserve,
+            billed_from=now,
+            lost_agent=view.state.lost_agent,
+        ),
         effects=(CreateMachine(token),),
         events=(Event("node.create", {"token": token, "offer": msgspec.to_builtins(view.offer)}),),
         spend=(SpendEntry(entry="reserve", micro_usd=reserve),) if reserve else (),
@@ -213,6 +221,7 @@ def _silent(record: Record, view: NodeView, now: float) -> Decision:
 def _stopped_by_itself(record: Record, view: NodeView, now: float, machine: Machine) -> Decision:
     """It was stopped outside this server, by its lease or by a person: that is respected, and said."""
     state, spend = _settle(view.state, now, release=True)
+    state = msgspec.structs.replace(state, lost_agent=agent_name(record, state))
     why = {"node": "the node stopped itself: nobody used it"}.get(machine.ended_by, "stopped outside skynb")
     event = Event("node.stopped", {"machine": machine.id, "by": machine.ended_by or "outside"})
     return Decision(
@@ -237,7 +246,10 @@ def _if_gone(record: Record, view: NodeView, now: float) -> Decision | None:
         target=None if final else "RELEASED",
         generation=record.generation + 1,
         reason="the machine was lost",
-        state=NodeState(error={"code": "lost", "what": "the machine was lost", "retryable": "yes"}),
+        state=NodeState(
+            error={"code": "lost", "what": "the machine was lost", "retryable": "yes"},
+            lost_agent=agent_name(record, state),
+        ),
         spend=spend,
         events=(Event("node.lost", {"machine": state.machine}),),
         seen=True,
@@ -260,6 +272,7 @@ def _stopping(record: Record, view: NodeView, now: float) -> Decision:
     if machine.state != "stopped":
         return Decision(effects=(StopMachine(machine.id),), wake_in=_patience(record))
     state, spend = _settle(view.state, now, release=True)
+    state = msgspec.structs.replace(state, lost_agent=agent_name(record, state))
     event = Event("node.stopped", {"machine": machine.id, "by": "request"})
     return Decision(status="STOPPED", reason="", state=state, spend=spend, events=(event,), seen=True)
 
@@ -271,8 +284,15 @@ def _stopped(record: Record, view: NodeView, now: float) -> Decision:
         return gone
     reserve = _cost(view.state.offer, RESERVE_S)
     woken = msgspec.structs.replace(
-        view.state, billed_from=now, settled_to=None, settled_micro=0, reserved_micro=reserve, attempts=0
+        view.state,
+        billed_from=now,
+        settled_to=None,
+        settled_micro=0,
+        reserved_micro=reserve,
+        attempts=0,
+        boots=view.state.boots + 1,
     )
+
     return Decision(
         status="BOOTING",
         reason="",

@@ -60,8 +60,7 @@ class ClusterKind:
             await self._wire(record, effect.wiring)
             return {"wiring": list(effect.wiring)}
         if isinstance(effect, TellLost):
-            for rank, generation in effect.lost:
-                agent = names.agent_name(names.node_id(record.id, rank), generation)
+            for rank, agent in effect.lost:
                 await self._core.hub.call(head, Methods.NODE_GONE, {"rank": rank, "node_id": agent})
         elif isinstance(effect, SetAutostop):
             wish = effect.autostop
@@ -98,7 +97,7 @@ def _node(slot: Record) -> NodeSeen:
         rank=slot.spec_as(NodeSpec).rank,
         status=slot.status,
         target=slot.target,
-        generation=slot.generation,
+        lost_agent=state.lost_agent,
         address=state.address,
         reason=slot.reason,
         error=state.error,

@@ -25,6 +25,8 @@ from skynb_clusters.records import (
     StartMachine,
     StopMachine,
     TerminateMachine,
+    agent_name,
+    incarnation,
 )
 
 if TYPE_CHECKING:
@@ -102,8 +104,7 @@ class NodeKind:
         if record.status not in {"BOOTING", "UP"} or state.offer is None:
             return AgentSeen("untried")
         transport = self._core.provider(state.offer).transport(machine)
-        name = names.agent_name(record.id, record.generation)
-        facts = await self._core.hub.reach(record.id, name, transport)
+        facts = await self._core.hub.reach(record.id, agent_name(record, state), transport)
         if facts is None:
             return _SILENT
         return AgentSeen("answering", facts.head_port or 0, facts.version)
@@ -151,7 +152,7 @@ class NodeKind:
             id=state.machine, token=state.token, state="running", tags={}, address=state.address
         )
         authority = tls.Pair(**self._core.secrets.get(spec.authority))
-        name = names.agent_name(record.id, record.generation)
+        name = agent_name(record, state)
         pair = tls.issue(authority, name, [state.address])
         gpus = int(spec.gpus_per_node) if spec.gpus_per_node >= 1 else int(spec.gpus_per_node > 0)
         return {
@@ -161,7 +162,7 @@ class NodeKind:
             "node_id": name,
             "rank": rank,
             "num_nodes": spec.num_nodes,
-            "generation": record.generation,
+            "generation": incarnation(record, state),
             "role": "head" if rank == 0 else "worker",
             "bind": state.address,
             "head": None if rank == 0 else {"host": head.address, "port": head.head_port},

@@ -1,0 +1,74 @@
+"""The click tree in a notebook: the cell is the task, mistakes are one line, interrupting is leaving."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from skynb.cli.plainly import plainly
+from skynb.cli.terminal import Terminal
+from skynb.cli.tree import tree
+
+if TYPE_CHECKING:
+    from skynb.client.launch import Launch
+
+TAKE_A_CELL = ("launch", "exec", "plan")
+
+
+def run(shell: Any, line: str, body: str | None) -> Any:
+    """One magic: the command's object. UsageError for a wrong line, SkynbError for what cannot be done."""
+    from IPython.core.error import UsageError
+
+    try:
+        words = shlex.split(line) or ["--help"]
+    except ValueError as error:
+        raise UsageError(f"%sky: {error}") from None
+    if body is not None and words[0] not in TAKE_A_CELL:
+        raise UsageError(f"%%sky {words[0]}: a cell goes with {', '.join(TAKE_A_CELL)}; use %sky")
+    face = Cell(body, live=getattr(shell, "kernel", None) is not None)
+    try:
+        value = tree.main(args=words, prog_name="sky", standalone_mode=False, obj=face)
+    except click.ClickException as error:
+        place = getattr(error, "ctx", None)
+        name = place.command_path if place else "sky"
+        raise UsageError(f"{name}: {' '.join(error.format_message().split())}") from None
+    except click.Abort:
+        raise KeyboardInterrupt from None
+    if value is None or isinstance(value, int):  # an int is click's way to say that --help was all
+        return None
+    return plainly(value) if face.output == "json" else value
+
+
+class Cell(Terminal):
+    """live: the front end can change what it shows, so a job is one display; else text, as in a terminal."""
+
+    def __init__(self, body: str | None, *, live: bool) -> None:
+        super().__init__()
+        self.body = body
+        self._live = live
+
+    def asks(self) -> bool:
+        return False
+
+    def say(self, text: str) -> None:
+        click.echo(text)
+
+    def show(self, value: Any) -> None:
+        from IPython.display import display
+
+        display(value)
+
+    def follow(self, handle: Launch) -> None:
+        from skynb.client.launch import checked
+
+        if self._live:
+            from skynb_magics.live import Live
+
+            job = Live(handle).run()
+        else:
+            super().follow(handle)
+            job = handle.job()
+        if job is not None and job.final:
+            checked(job)

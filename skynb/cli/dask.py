@@ -1,0 +1,73 @@
+"""dask up, scale, down, status."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from skynb.cli import options
+
+if TYPE_CHECKING:
+    from skynb.client.listings import Dasks
+
+_threads = click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
+_memory = click.option("--memory", default="auto", show_default=True, help="Of each worker: 4GiB, auto.")
+
+
+@click.group()
+def dask() -> None:
+    """Run Dask on a cluster's machines."""
+
+
+@dask.command()
+@options.cluster
+@click.option("--workers", type=click.IntRange(min=0), help="How many; one a node by default.")
+@_threads
+@_memory
+@options.in_background
+@options.output
+def up(cluster: str, workers: int | None, threads: int, memory: str, in_background: bool) -> Dasks:
+    """Bring a Dask scheduler and workers up."""
+    from skynb.client import dask as client
+    from skynb.client.listings import Dasks
+
+    return Dasks([client.up(cluster, workers, threads=threads, memory=memory, wait=not in_background)])
+
+
+@dask.command()
+@options.cluster
+@click.argument("workers", type=click.IntRange(min=0))
+@_threads
+@_memory
+@options.in_background
+@options.output
+def scale(cluster: str, workers: int, threads: int, memory: str, in_background: bool) -> Dasks:
+    """Have so many workers; threads and memory are those that it was brought up with."""
+    from skynb.client import dask as client
+    from skynb.client.listings import Dasks
+
+    client.status(cluster)  # NotFoundError: scaling brings nothing up
+    return Dasks([client.up(cluster, workers, threads=threads, memory=memory, wait=not in_background)])
+
+
+@dask.command()
+@options.cluster
+@options.in_background
+@options.output
+def down(cluster: str, in_background: bool) -> Dasks:
+    """Take Dask down; the cluster stays."""
+    from skynb.client import dask as client
+    from skynb.client.listings import Dasks
+
+    return Dasks([client.down(cluster, wait=not in_background)])
+
+
+@dask.command()
+@options.cluster
+@options.output
+def status(cluster: str) -> Dasks:
+    """Show the Dask of a cluster."""
+    from skynb.client import dask as client
+
+    return client.status(cluster)

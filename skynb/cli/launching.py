@@ -1,0 +1,120 @@
+"""launch, exec, plan."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from skynb.cli import options
+from skynb.cli.entrypoint import task_from
+from skynb.cli.face import face
+
+if TYPE_CHECKING:
+    from skynb.client.launch import Launch
+    from skynb.planning import Plan
+    from skynb.spec import Task
+
+_entrypoint = click.argument("entrypoint", nargs=-1)
+
+
+@click.command()
+@_entrypoint
+@options.cluster_option
+@click.option("--dryrun", is_flag=True, help="Plan, and launch nothing.")
+@options.detach
+@click.option("-i", "--idle-minutes-to-autostop", "idle", type=int, help="Stop after so many idle minutes.")
+@click.option("--wait-for", type=options.WAIT_FOR, help="What keeps a cluster from being idle.")
+@click.option("--down", is_flag=True, help="Take the cluster down when it is idle, instead of stopping it.")
+@click.option("--no-setup", is_flag=True, help="Skip the task's setup.")
+@options.yes
+@options.output
+@options.task_fields
+@options.refused("-r", "--retry-until-up", flag=True)
+@options.refused("--clone-disk-from", "--clone")
+@options.refused("--docker", flag=True)
+@options.refused("--fast", flag=True)
+@options.refused("--resize", flag=True)
+@options.refused("-w", "--workspace")
+@options.config
+def launch(
+    entrypoint: tuple[str, ...],
+    cluster: str | None,
+    dryrun: bool,
+    detach: bool,
+    idle: int | None,
+    wait_for: str | None,
+    down: bool,
+    no_setup: bool,
+    yes: bool,
+    **fields: Any,
+) -> Launch:
+    """Run a task on a new cluster, or on the live one of that name.
+
+    ENTRYPOINT is a YAML file or a bare command; - reads either from standard input. In a notebook the cell is
+    the task. Without -d the log is followed; Ctrl-C leaves it and cancels nothing.
+    """
+    asked = {"idle_minutes_to_autostop": idle, "wait_for": wait_for, "down": down, "no_setup": no_setup}
+    return _launch(task_from(entrypoint, fields), cluster, asked, dryrun=dryrun, detach=detach, yes=yes)
+
+
+@click.command("exec")
+@click.argument("words", nargs=-1, metavar="CLUSTER [ENTRYPOINT]...")
+@click.option("-c", "--cluster", hidden=True)
+@options.detach
+@options.output
+@options.task_fields
+@options.config
+def exec_(words: tuple[str, ...], cluster: str | None, detach: bool, **fields: Any) -> Launch:
+    """Run a task on a live cluster, without its setup.
+
+    ENTRYPOINT is as for launch. Without -d the log is followed; Ctrl-C leaves it and cancels nothing.
+    """
+    if cluster is None:
+        if not words:
+            raise click.UsageError("Missing argument 'CLUSTER'.")
+        cluster, words = words[0], words[1:]
+    from skynb.client import sdk
+
+    handle = sdk.exec(task_from(words, fields), cluster)
+    if not detach:
+        face().follow(handle)
+    return handle
+
+
+@click.command()
+@_entrypoint
+@options.output
+@options.task_fields
+@options.config
+def plan(entrypoint: tuple[str, ...], **fields: Any) -> Plan:
+    """Show what a task would run on, what else it could, and the price. No server is asked.
+
+    `skynb launch --dryrun` plans with what the server may use.
+    """
+    from skynb.client import sdk
+
+    return sdk.plan(task_from(entrypoint, fields))
+
+
+def _launch(
+    task: Task, cluster: str | None, asked: dict[str, Any], *, dryrun: bool, detach: bool, yes: bool
+) -> Launch:
+    from skynb.client import sdk
+
+    here = face()
+    if not dryrun and not yes and here.asks():
+        draft = sdk.launch(task, cluster, dryrun=True, **asked)
+        if draft.plan is not None:
+            here.show(draft.plan)
+            here.confirm(f"Launch {draft.cluster}?")
+            asked["plan_hash"] = draft.plan.hash
+        cluster = draft.cluster
+    handle = sdk.launch(task, cluster, dryrun=dryrun, **asked)
+    if dryrun:
+        return handle
+    if handle.plan is not None and "plan_hash" not in asked:
+        here.say(f"Launching {handle.cluster}: {str(handle.plan).partition(chr(10))[0]}")
+    if not detach:
+        here.follow(handle)
+    return handle

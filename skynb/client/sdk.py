@@ -1,0 +1,272 @@
+"""The SDK: what the command line and the magics can do, as functions.
+
+They are plain blocking calls, which also work inside a running event loop. What the server refuses comes as
+the SkynbError that it is. The server of this home is started on first use.
+"""
+# ruff: noqa: A001, A002 - SkyPilot's names, which people's scripts have
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from skynb.client import server
+from skynb.client.http import Connection, segment
+from skynb.client.launch import Launch, failure
+from skynb.client.listings import Checks, Clusters, Costs, Events, Jobs
+from skynb.client.logs import log_lines
+from skynb.client.tasks import packed, task_of
+from skynb.client.waiting import until
+from skynb.errors import ConflictError, NotFoundError, ProviderError, SpecError
+from skynb.wire import (
+    AutostopRequest,
+    CancelAnswer,
+    CancelRequest,
+    CheckInfo,
+    ClusterInfo,
+    CostInfo,
+    EventInfo,
+    ExecRequest,
+    JobInfo,
+    LaunchAnswer,
+    LaunchRequest,
+)
+
+if TYPE_CHECKING:
+    from skynb.client.tasks import TaskLike
+    from skynb.planning import GpuTable, Plan
+
+WAIT_FOR = ("jobs_and_ssh", "jobs", "none")
+
+
+def launch(
+    task: TaskLike,
+    cluster_name: str | None = None,
+    *,
+    dryrun: bool = False,
+    idle_minutes_to_autostop: float | None = None,
+    wait_for: str | None = None,
+    down: bool = False,
+    no_setup: bool = False,
+    plan_hash: str | None = None,
+) -> Launch:
+    """Run a task on a new cluster, or on the live one of that name; returns as soon as that is durable.
+
+    dryrun: plan only. down: take the cluster down when it is idle, at once if no idle time is given.
+    plan_hash: refuse any other plan than this one, which somebody has seen.
+    """
+    one = task_of(task)
+    config, secrets = packed(one)
+    request = LaunchRequest(
+        task=config,
+        secrets=secrets,
+        cluster_name=cluster_name,
+        dryrun=dryrun,
+        setup=not no_setup,
+        autostop=wish(idle_minutes_to_autostop, wait_for, down=down),
+        plan_hash=plan_hash,
+    )
+    answer = connection().call("POST", "/clusters", LaunchAnswer, body=request)
+    return Launch(connection(), answer, num_nodes=one.num_nodes)
+
+
+def exec(task: TaskLike, cluster_name: str) -> Launch:
+    """Run a task on a cluster that is up or coming up, without its setup."""
+    one = task_of(task)
+    config, secrets = packed(one)
+    request = ExecRequest(task=config, secrets=secrets)
+    answer = connection().call("POST", f"{path_of(cluster_name)}/jobs", LaunchAnswer, body=request)
+    return Launch(connection(), answer, num_nodes=one.num_nodes)
+
+
+def plan(task: TaskLike, **options: Any) -> Plan:
+    """What the task would run on, by the catalog alone. Options: those of `skynb.planning.plan`."""
+    from skynb.planning import plan
+
+    return plan(task_of(task), **options)
+
+
+def gpus(name: str | None = None, **options: Any) -> GpuTable:
+    """Which accelerators there are, where, for how much. Options: `skynb.planning.gpus`."""
+    from skynb.planning import gpus
+
+    return gpus(name, **options)
+
+
+def status(cluster_names: str | Sequence[str] | None = None, all: bool = False) -> Clusters:
+    """Clusters, all or those of these names that exist; `all` shows ended ones too."""
+    query: dict[str, str | list[str]] = {"ended": "1"} if all else {}
+    if names := _names(cluster_names):
+        query["name"] = names
+    return Clusters(connection().call("GET", "/clusters", list[ClusterInfo], query=query))
+
+
+def queue(cluster_name: str, skip_finished: bool = False) -> Jobs:
+    """The jobs of a cluster, oldest first."""
+    found = connection().call("GET", f"{path_of(cluster_name)}/jobs", list[JobInfo])
+    return Jobs(job for job in found if not (skip_finished and job.final))
+
+
+def job_status(cluster_name: str, job_ids: Sequence[int] | None = None) -> dict[int, str | None]:
+    """Status by job number: of these (None for one that is not there), or of the latest."""
+    found = {job.id: job.status for job in queue(cluster_name)}
+    wanted = list(found)[-1:] if job_ids is None else job_ids
+    return {number: found.get(number) for number in wanted}
+
+
+def latest_job(cluster_name: str, job_id: int | None = None) -> JobInfo:
+    """One job of a cluster, the latest by default; NotFoundError."""
+    if job_id is not None:
+        return connection().call("GET", f"{path_of(cluster_name)}/jobs/{job_id}", JobInfo)
+    jobs = queue(cluster_name)
+    if not jobs:
+        raise NotFoundError(
+            f"cluster {cluster_name!r} has no job yet", mend=f"`skynb exec {cluster_name} ...`"
+        )
+    return jobs[-1]
+
+
+def tail_logs(
+    cluster_name: str,
+    job_id: int | None = None,
+    *,
+    follow: bool = True,
+    rank: int | None = None,
+    tail: int = 0,
+) -> Iterator[str]:
+    """Lines of a job's log, of the latest job by default. tail: the last so many lines, then what comes."""
+    job = latest_job(cluster_name, job_id)
+    if rank is not None and not 0 <= rank < job.num_nodes:
+        raise SpecError(f"job {job.id} has ranks 0 to {job.num_nodes - 1}, not {rank}", where="rank")
+    return log_lines(
+        connection(), cluster_name, job.id, num_nodes=job.num_nodes, follow=follow, rank=rank, tail=tail
+    )
+
+
+def cancel(cluster_name: str, job_ids: Sequence[int] | None = None, *, all: bool = False) -> list[int]:
+    """Cancel these jobs, all, or else the latest that has not ended; the numbers that it concerned."""
+    numbers = list(job_ids or ())
+    if not numbers and not all:
+        numbers = [job.id for job in queue(cluster_name, skip_finished=True)[-1:]]
+        if not numbers:
+            return []
+    request = CancelRequest(jobs=numbers, all=all)
+    return connection().call("POST", f"{path_of(cluster_name)}/cancel", CancelAnswer, body=request).cancelled
+
+
+def stop(cluster_name: str, *, wait: bool = True) -> ClusterInfo:
+    """Turn the machines off and keep their disks."""
+    found = connection().call("POST", f"{path_of(cluster_name)}/stop", ClusterInfo)
+    return settled(found) if wait else found
+
+
+def start(cluster_name: str, *, wait: bool = True) -> ClusterInfo:
+    """Turn a stopped cluster on again, or repair one that is not whole."""
+    found = connection().call("POST", f"{path_of(cluster_name)}/start", ClusterInfo)
+    return settled(found) if wait else found
+
+
+def down(cluster_name: str, *, wait: bool = True) -> ClusterInfo:
+    """Give the machines back, with their disks."""
+    found = connection().call("DELETE", path_of(cluster_name), ClusterInfo)
+    return settled(found) if wait else found
+
+
+def settled(asked: ClusterInfo, timeout: float | None = None) -> ClusterInfo:
+    """The cluster once it is where it was asked to go.
+
+    Raises its error if it cannot get there, ConflictError when somebody sends it elsewhere meanwhile.
+    """
+
+    def look() -> ClusterInfo | None:
+        found = connection().call("GET", path_of(asked.name), ClusterInfo)
+        if found.id != asked.id:
+            return asked  # it ended, and its name is in use again
+        if found.status == asked.target or (found.final and asked.target == "TERMINATED"):
+            return found
+        if found.final:
+            raise failure(found)
+        if found.target != asked.target:
+            raise ConflictError(f"cluster {asked.name!r} goes to {found.target} now, not {asked.target}")
+        broken = found.status == "INIT" and found.up_at is not None
+        if broken and any(node.status == "FAILED" for node in found.nodes):
+            raise ProviderError(f"cluster {asked.name!r} does not come up", why=found.reason)
+        return None
+
+    return until(look, timeout, f"cluster {asked.name!r}")
+
+
+def autostop(
+    cluster_name: str, idle_minutes: float | None, *, down: bool = False, wait_for: str | None = None
+) -> ClusterInfo:
+    """Stop the cluster, or take it `down`, after so many idle minutes; negative or None turns that off."""
+    off = idle_minutes is None or idle_minutes < 0
+    request = AutostopRequest() if off else wish(idle_minutes, wait_for, down=down)
+    return connection().call("POST", f"{path_of(cluster_name)}/autostop", ClusterInfo, body=request)
+
+
+def cost_report(days: int | None = None) -> Costs:
+    """The bill, a line a cluster; with `days`, of clusters that lived in the last so many days."""
+    found = connection().call("GET", "/cost", list[CostInfo])
+    if days is None:
+        return Costs(found)
+    import time
+
+    since = time.time() - days * 86400
+    return Costs(item for item in found if item.ended_at is None or item.ended_at >= since)
+
+
+def check() -> Checks:
+    """Which infra may be used, and how to mend what may not."""
+    return Checks(connection().call("GET", "/check", list[CheckInfo]))
+
+
+def events(cluster: str | None = None) -> Events:
+    """The history of a cluster, or of everything."""
+    stream = connection().stream(_history(cluster), {"follow": "0"})
+    return Events(msgspec.convert(event.data, EventInfo) for event in stream)
+
+
+def follow_events(cluster: str | None = None, after: int = 0) -> Iterator[EventInfo]:
+    """The history after an event's number, and then each event as it happens, without end."""
+    stream = connection().stream(_history(cluster), after=str(after))
+    return (msgspec.convert(event.data, EventInfo) for event in stream)
+
+
+def wish(idle_minutes: float | None, wait_for: str | None, *, down: bool) -> AutostopRequest | None:
+    """What was said about idle time, as it travels; None when nothing was."""
+    if wait_for is not None and wait_for not in WAIT_FOR:
+        raise SpecError(f"{wait_for!r} is not one of {', '.join(WAIT_FOR)}", where="wait_for")
+    if idle_minutes is None and not down:
+        if wait_for is not None:
+            raise SpecError(
+                "wait_for says when idle time counts, and there is none", mend="Give idle minutes or down"
+            )
+        return None
+    return AutostopRequest(idle_minutes=idle_minutes or 0, down=down, wait_for=wait_for or WAIT_FOR[0])
+
+
+def connection() -> Connection:
+    """The connection to the server of this home; cheap to ask for."""
+    return _connection_of(str(server.home()))
+
+
+@cache
+def _connection_of(home: str) -> Connection:  # noqa: ARG001 - one for each
+    return Connection()
+
+
+def path_of(cluster: str) -> str:
+    """Where the API has a cluster."""
+    return f"/clusters/{segment(cluster)}"
+
+
+def _history(cluster: str | None) -> str:
+    return "/events" if cluster is None else f"{path_of(cluster)}/events"
+
+
+def _names(names: str | Sequence[str] | None) -> list[str]:
+    return [names] if isinstance(names, str) else list(names or ())
