@@ -99,7 +99,7 @@ class Service:
     async def clusters(self, names: Sequence[str] | None, ended: bool) -> list[ClusterInfo]:
         def read(tx: Transaction) -> list[ClusterInfo]:
             found = tx.find_all("cluster", names=names or None, live=not ended)
-            return [views.cluster_info(tx, record) for record in found]
+            return views.cluster_infos(tx, found)
 
         return await self.read(read)
 

@@ -11,8 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-
-from tests.house.conftest import PACKAGES, ROOT
+from support.house import PACKAGES, ROOT
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("packaging")]
 
