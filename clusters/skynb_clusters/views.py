@@ -13,6 +13,8 @@ from skynb_clusters.records import JOB_FINAL, ClusterSpec, ClusterState, JobSpec
 
 def find_cluster(tx: Transaction, name: str, *, ended: bool = False) -> Record:
     """The live cluster of that name, or with `ended` the last one that had it; NotFoundError."""
+    if not name.isprintable():  # no cluster has such a name, and not every database takes it as a question
+        raise NotFoundError(f"there is no cluster {name!r}", mend="`skynb status` lists the clusters")
     record = tx.find("cluster", name)
     if record is None and ended:
         record = next(reversed(tx.find_all("cluster", names=[name], live=False)), None)

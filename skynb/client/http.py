@@ -10,6 +10,7 @@ import http.client
 import json
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -28,6 +29,7 @@ T = TypeVar("T")
 TIMEOUT_SECONDS = 60.0
 STREAM_TIMEOUT_SECONDS = 45.0  # the server says something every 15 s
 RESUME_SECONDS = 0.1
+PATIENCE_SECONDS = 10.0  # a server that dies takes a moment to be seen as dead
 
 
 class SseEvent(NamedTuple):
@@ -60,16 +62,17 @@ class Connection:
         """
         key = {KEY_HEADER: uuid.uuid4().hex} if method != "GET" else {}
         data = msgspec.json.encode(body) if body is not None else None
-        for attempt in (1, 2, 3):
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
             try:
                 status, payload = self._send(method, _target(path, query), data, key)
             except (OSError, http.client.HTTPException) as error:
                 self._forget()
-                if attempt == 3:
+                if time.monotonic() > deadline:
                     raise ServerError("the skynb server does not answer", why=str(error)) from None
+                time.sleep(RESUME_SECONDS)
             else:
                 return _decoded(status, payload, answer)
-        raise AssertionError
 
     def stream(
         self, path: str, query: dict[str, str | list[str]] | None = None, after: str | None = None

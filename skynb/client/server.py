@@ -41,7 +41,8 @@ def start() -> dict[str, Any]:
     """Start the daemon in the background and wait until it serves this home; any number may try at once."""
     folder = home()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (folder / "server.log").open("ab") as log:
+    handle = os.open(folder / "server.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    with os.fdopen(handle, "ab") as log:
         daemon = subprocess.Popen(
             [sys.executable, "-m", "skynb_jupyter", "--home", str(folder)],
             stdin=subprocess.DEVNULL,

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import time
 import urllib.parse
 
 import pytest
 
 from skynb.client import server
+from skynb.control.ledger import Ledger
 from skynb.spec import Task
 from skynb.wire import AutostopRequest, CancelRequest, ClusterInfo, LaunchAnswer, LaunchRequest
 from skynb_clusters.providers import processes
+from skynb_clusters.records import ClusterSpec
 from tests.support.site import Site, site, until
 
 
@@ -112,14 +115,11 @@ def found_in_files(here: Site, forms: set[str], but: tuple[str, ...]) -> list[st
 
 def kept_authorities(here: Site) -> set[str]:
     """References of the certificates of clusters that still live; jobs keep nothing once they are over."""
-    import sqlite3
-
-    ledger = sqlite3.connect(here.home / "ledger.db")
-    try:
-        rows = ledger.execute("SELECT spec FROM records WHERE kind = 'cluster' AND NOT final").fetchall()
-    finally:
-        ledger.close()
-    return {json.loads(spec)["authority"] for (spec,) in rows}
+    ledger = Ledger(os.environ.get("SKYNB_DATABASE_URL") or f"sqlite:///{here.home / 'ledger.db'}")
+    with ledger.read() as tx:
+        found = {cluster.spec_as(ClusterSpec).authority for cluster in tx.find_all("cluster")}
+    ledger.close()
+    return found
 
 
 def test_a_cancel_works_in_every_state_and_is_final(here):

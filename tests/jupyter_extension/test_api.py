@@ -51,8 +51,10 @@ def test_jupyters_own_services_are_not_there(face, path):
 
 def test_the_servers_card_and_secrets_are_the_owners_alone(face):
     """Token, key and ledger can be read by nobody else."""
-    for name in ("server.json", "ledger.db", "secrets/key", "server-id"):
-        mode = (face.here.home / name).stat().st_mode
+    files = [path for path in face.here.home.rglob("*") if path.is_file() and "local/" not in str(path)]
+    assert {"server.json", "key", "server-id"} <= {path.name for path in files}
+    for name in files:
+        mode = name.stat().st_mode
         assert stat.S_IMODE(mode) & 0o077 == 0, name
 
 

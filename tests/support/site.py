@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from skynb.client.http import Connection, SseEvent
 from skynb.spec import Task
 from skynb.wire import CancelAnswer, ClusterInfo, ExecRequest, JobInfo, LaunchAnswer, LaunchRequest
 from skynb_clusters.providers import processes
+from tests.support.databases import POSTGRES, postgres
 
 
 class Site:
@@ -167,9 +168,15 @@ class Site:
 
 @contextmanager
 def site() -> Iterator[Site]:
-    """A fresh home; on leaving, everything is taken down and the home is gone."""
+    """A fresh home; on leaving, everything is taken down and the home is gone.
+
+    Its ledger is on PostgreSQL where SKYNB_TEST_DATABASE_URL names one.
+    """
     before = os.environ.get("SKYNB_HOME")
-    with tempfile.TemporaryDirectory(prefix="sky") as folder:
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="sky"))
+        if POSTGRES:
+            os.environ["SKYNB_DATABASE_URL"] = stack.enter_context(postgres())
         made = Site(Path(folder).resolve())
         try:
             yield made

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import uuid
-
 import pytest
-from sqlalchemy import create_engine, text
 
 from skynb.control.ledger import Ledger
-
-POSTGRES = os.environ.get("SKYNB_TEST_DATABASE_URL")
+from tests.support.databases import POSTGRES, postgres
 
 
 @pytest.fixture(
@@ -27,14 +22,8 @@ def database_url(request, tmp_path):
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'ledger.db'}"
         return
-    name = f"skynb_{uuid.uuid4().hex[:12]}"
-    admin = create_engine(POSTGRES, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    yield admin.url.set(database=name).render_as_string(hide_password=False)
-    with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
+    with postgres() as url:
+        yield url
 
 
 @pytest.fixture
