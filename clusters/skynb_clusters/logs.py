@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import os
 import shutil
+import threading
 from pathlib import Path
 
 import msgspec
@@ -28,10 +29,12 @@ class LogStore:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._locks: dict[Path, threading.Lock] = {}  # of a job: its ranks arrive in threads of their own
 
     def size(self, scope: str, job: int, rank: int) -> int:
         """How many bytes of this rank are safe: the offset to go on from."""
-        self._mend(scope, job)
+        with self._lock(scope, job):
+            self._mend(scope, job)
         path = self._rank(scope, job, rank)
         return path.stat().st_size if path.exists() else 0
 
@@ -39,8 +42,9 @@ class LogStore:
         """Keep the bytes; they are on the disk when this returns, so they may be acknowledged."""
         place = self._place(scope, job)
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _append(self._rank(scope, job, rank), data)
-        _append(place / "order", b"%d %d\n" % (rank, len(data)))
+        with self._lock(scope, job):  # between the two, another rank would take this for a crash
+            _append(self._rank(scope, job, rank), data)
+            _append(place / "order", b"%d %d\n" % (rank, len(data)))
 
     def reader(self, scope: str, job: int, after: int = 0, rank: int | None = None) -> LogReader:
         """A reader of all ranks, or of one, that starts behind position `after`."""
@@ -64,7 +68,12 @@ class LogStore:
 
     def drop(self, scope: str) -> None:
         """Forget every log of a cluster."""
+        for place in [place for place in self._locks if place.parent == self._folder / scope]:
+            del self._locks[place]
         shutil.rmtree(self._folder / scope, ignore_errors=True)
+
+    def _lock(self, scope: str, job: int) -> threading.Lock:
+        return self._locks.setdefault(self._place(scope, job), threading.Lock())
 
     def _mend(self, scope: str, job: int) -> None:
         """After a crash between the bytes and their line in `order`: the line is written now."""

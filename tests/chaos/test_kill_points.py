@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 
 import pytest
-from support.site import Site, site, until
+
+from tests.support.site import Site, site, until
 
 LINES = 12
 RUN = 'echo run >> "$RUNS/$TASK-$SKYNB_NODE_RANK"; for i in $(seq 12); do echo $i; sleep 0.1; done'

@@ -6,7 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from support.house import PACKAGES, ROOT
+
+from tests.support.house import PACKAGES, ROOT
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 
-from support.house import ROOT
+from tests.support.house import ROOT
 
 PRINTED = """python 3.11.7  cpus 2  loadavg 0.5 0.5 0.5
 python -c pass   first  12.0 ms  median(rest)      11.0 ms  min 10  max 12  n=7

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.house import PACKAGES, ROOT
+
+from tests.support.house import PACKAGES, ROOT
 
 CODE_FROM_DATA = {"pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "jsonpickle"}
 CALLS_THAT_RUN_DATA = {"eval", "exec", "compile", "__import__"}

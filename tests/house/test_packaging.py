@@ -11,7 +11,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from support.house import PACKAGES, ROOT
+
+from tests.support.house import PACKAGES, ROOT
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("packaging")]
 

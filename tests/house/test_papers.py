@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
-from support.house import ROOT
 
 from skynb_clusters.deciders import cluster, node
 from skynb_clusters.records import JOB_FINAL, NODE_FINAL
 from skynb_jupyter.routes import ROUTES
+from tests.support.house import ROOT
 
 README_LINES = 40
 DECISION_LINES = 50

@@ -8,9 +8,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from support.site import Site, site
 
 from skynb.client import server
+from tests.support.site import Site, site
 
 
 class Face:

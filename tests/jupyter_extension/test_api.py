@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from support.site import until
 
 from skynb.client import server
 from skynb.wire import API_PREFIX, KEY_HEADER, VERSION_HEADER
 from skynb_jupyter.routes import ROUTES
+from tests.support.site import until
 
 BAD = yaml.safe_load((Path(__file__).parent / "bad_requests.yaml").read_text())
 PATHS = sorted(
