@@ -62,7 +62,6 @@ def test_the_wheel_holds_the_whole_house(built):
     assert [name for name in names if name.startswith("skynb_catalog/snapshot/") and not name.endswith(".py")]
     assert "skynb/control/migrations/versions/0001_first.py" in names
     assert "skynb_agent/__main__.py" in names
-    assert any(name.endswith("etc/jupyter/jupyter_server_config.d/skynb.json") for name in names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not [name for name in names if name.split("/")[0] in {"tests", "docs", "benchmarks"}]
 
