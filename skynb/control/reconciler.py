@@ -68,9 +68,7 @@ class Reconciler:
         try:
             await asyncio.gather(*tasks)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await _end(tasks)
             self._database.shutdown(wait=True)
             self._cloud.shutdown(wait=False, cancel_futures=True)
 
@@ -188,6 +186,15 @@ class Reconciler:
                 event = Event("effect.failed", {"effect": outcome.effect, "error": outcome.error})
                 tx.append(event, record=record.id, scope=record.parent or record.id)
             tx.note(record, outcome, self._claim)
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel until all have ended: deep in a call, `wait_for` of Python 3.11 may swallow a cancel."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=1.0)
 
 
 def _idle(record: Record, decision: Decision) -> bool:

@@ -49,11 +49,7 @@ class WorkQueue:
                 del self._ready[key]
                 self._busy.add(key)
                 return key
-            self._changed.clear()
-            try:
-                await asyncio.wait_for(self._changed.wait(), wait)
-            except asyncio.TimeoutError:
-                continue
+            await self._change(wait)
 
     def done(self, key: str) -> None:
         """The work on a key taken has ended."""
@@ -61,6 +57,18 @@ class WorkQueue:
         if key in self._again:
             self._again.discard(key)
             self.add(key)
+
+    async def _change(self, seconds: float | None) -> None:
+        """Wait for an addition, at most so long. Python 3.11's `wait_for` may swallow a cancel."""
+        self._changed.clear()
+        timer = None
+        if seconds is not None:
+            timer = asyncio.get_running_loop().call_later(seconds, self._changed.set)
+        try:
+            await self._changed.wait()
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     def _promote(self) -> float | None:
         """Move what is due to ready; seconds until the next timer, None without one."""

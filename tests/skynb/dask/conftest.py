@@ -42,15 +42,16 @@ class House:
         self.until(lambda: self.cluster(name).final)
 
     def processes(self, word: str = "") -> list[psutil.Process]:
-        """Processes of this home's nodes whose command line has the word."""
-        found = []
+        """Processes of this home's nodes whose command line has the word; agents clear their environment."""
+        found, nodes = [], str(self.folder / "local")
         for process in psutil.process_iter():
             try:
-                home = process.environ().get("HOME", "")
-                if home.startswith(str(self.folder)) and word in " ".join(process.cmdline()):
-                    found.append(process)
+                line = process.cmdline()
+                seen = [*line, *process.environ().values()]
             except psutil.Error:
                 continue
+            if word in " ".join(line) and any(nodes in text for text in seen):
+                found.append(process)
         return found
 
     def until(self, holds, seconds: float = 30.0) -> None:

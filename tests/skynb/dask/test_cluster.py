@@ -41,8 +41,7 @@ def test_a_launched_cluster_computes_and_leaves_nothing(house):
         assert house.processes(WORKER)
         name = cluster.name
     assert house.cluster(name).status == "TERMINATED"
-    assert house.processes(name) == []
-    assert house.processes("dask") == []
+    assert house.processes() == []
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
