@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 API_VERSION = 1
 OLDEST_API_VERSION = 1
 API_PREFIX = "/skynb/api/v1"
+WaitFor = Literal["jobs_and_ssh", "jobs", "none"]
 VERSION_HEADER = "X-Skynb-Api-Version"
 KEY_HEADER = "Idempotency-Key"
 
@@ -24,11 +25,11 @@ class ServerInfo(msgspec.Struct, kw_only=True):
 
 
 class AutostopRequest(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """idle_minutes: None or negative turns autostop off. wait_for: jobs_and_ssh, jobs or none."""
+    """idle_minutes: None or negative turns autostop off. wait_for: what counts as work."""
 
     idle_minutes: float | None = None
     down: bool = False
-    wait_for: str = "jobs_and_ssh"
+    wait_for: WaitFor = "jobs_and_ssh"
 
 
 class LaunchRequest(msgspec.Struct, kw_only=True, omit_defaults=True):

@@ -12,10 +12,11 @@ from skynb.control.records import Record
 from skynb.control.secrets import SecretStore
 from skynb.errors import ProviderError
 from skynb_clusters.agents import AgentHub
+from skynb_clusters.bundles import Bundles
 from skynb_clusters.contract import Machine, Provider, Transport
 from skynb_clusters.logs import LogStore
 from skynb_clusters.pumps import LogPumps
-from skynb_clusters.records import NodeState, Offer
+from skynb_clusters.records import DropKept, NodeState, Offer
 
 T = TypeVar("T")
 
@@ -36,6 +37,7 @@ class Core:
         self.owner = owner
         self.secrets = SecretStore(home / "secrets")
         self.logs = LogStore(home / "logs")
+        self.bundles = Bundles(home / "bundles")
         kinds = (ClusterKind(self), NodeKind(self), JobKind(self), DaskKind(self))
         self.reconciler = Reconciler(ledger, kinds, claim)
         self.hub = AgentHub(self._job_changed, self.wake)
@@ -62,6 +64,13 @@ class Core:
 
     async def in_cloud(self, call: Callable[..., T], *args: object) -> T:
         return await self.reconciler.in_cloud(call, *args)
+
+    def drop(self, effect: DropKept) -> None:
+        """Forget what a record kept beside the ledger."""
+        for reference in effect.secrets:
+            self.secrets.drop(reference)
+        if effect.bundle:
+            self.bundles.drop(effect.bundle)
 
     def provider(self, offer: Offer) -> Provider:
         """The provider behind an offer; ProviderError if this server has none of that name."""

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from skynb.control.records import Effect, Record
+from skynb.wire import WaitFor
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -34,7 +35,7 @@ class Autostop(msgspec.Struct, frozen=True, kw_only=True):
 
     idle_minutes: float
     down: bool = False
-    wait_for: str = "jobs_and_ssh"
+    wait_for: WaitFor = "jobs_and_ssh"
 
 
 class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -110,7 +111,7 @@ def agent_name(record: Record, state: NodeState) -> str:
 
 
 class JobSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One job of a cluster. `secrets` is a reference into the secret store."""
+    """One job of a cluster. secrets, workdir: references to what is kept beside the ledger."""
 
     number: int
     num_nodes: int
@@ -192,8 +193,11 @@ class SetAutostop(Effect, frozen=True):
     autostop: Autostop
 
 
-class DropSecrets(Effect, frozen=True):
-    references: tuple[str, ...]
+class DropKept(Effect, frozen=True):
+    """Forget what was kept beside the ledger: secrets, and a packed working folder."""
+
+    secrets: tuple[str, ...]
+    bundle: str = ""
 
 
 class SubmitJob(Effect, frozen=True):

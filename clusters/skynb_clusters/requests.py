@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -27,6 +26,7 @@ from skynb.wire import (
     ExecRequest,
     LaunchAnswer,
     LaunchRequest,
+    WaitFor,
 )
 from skynb_clusters import tls
 from skynb_clusters.core import Core, dask_id, job_id, node_id
@@ -48,14 +48,14 @@ class Desk:
         self._presence_s = presence_s
 
     def launch(
-        self, tx: Transaction, request: LaunchRequest, user: str
+        self, tx: Transaction, request: LaunchRequest, user: str, bundle: str = ""
     ) -> tuple[LaunchAnswer, Sequence[str]]:
         """A new cluster for the task, or the task on the live cluster of that name, woken if need be."""
         task = _task(request.task, request.secrets)
         name = request.cluster_name or f"sky-{new_id('x')[2:6]}"
         cluster = tx.find("cluster", name)
         if cluster is not None:
-            return self._launch_here(tx, cluster, task, request, user)
+            return self._launch_here(tx, cluster, task, request, user, bundle)
         _check_name(name)
         chosen = self.plan(task)
         if request.plan_hash and request.plan_hash != chosen.hash:
@@ -67,12 +67,12 @@ class Desk:
         if request.dryrun:
             return LaunchAnswer(cluster=name, plan=chosen.to_dict(), dryrun=True), ()
         cluster = self._insert_cluster(tx, name, task, chosen, request, user)
-        job = self._insert_job(tx, cluster, task, request.setup, user)
+        job = self._insert_job(tx, cluster, task, request.setup, user, bundle)
         answer = LaunchAnswer(cluster=name, job=job, plan=chosen.to_dict())
         return answer, _family(cluster, task.num_nodes, job)
 
     def exec(
-        self, tx: Transaction, name: str, request: ExecRequest, user: str
+        self, tx: Transaction, name: str, request: ExecRequest, user: str, bundle: str = ""
     ) -> tuple[LaunchAnswer, Sequence[str]]:
         """The task on a cluster that is up or coming up, without its setup."""
         cluster = find_cluster(tx, name)
@@ -82,7 +82,7 @@ class Desk:
             )
         task = _task(request.task, request.secrets)
         _check_fits(cluster, task)
-        job = self._insert_job(tx, cluster, task, False, user)
+        job = self._insert_job(tx, cluster, task, False, user, bundle)
         if job is None:
             raise SpecError("there is nothing to run", where="run", mend="Give the task a run section")
         return LaunchAnswer(cluster=name, job=job), (cluster.id, job_id(cluster.id, job))
@@ -181,12 +181,17 @@ class Desk:
         tx.move(Move(live.id, "ENDED"))
         return (live.id,)
 
+    def pack(self, task: dict[str, Any]) -> str:
+        """Pack the task's working folder, if it has one; reference, or empty. Outside any transaction."""
+        workdir = task.get("workdir")
+        return self._core.bundles.pack(workdir) if isinstance(workdir, str) and workdir else ""
+
     def plan(self, task: Task) -> Plan:
         """The plan over the infra that this server has providers for."""
         return plan(task, clouds=[name for name in self._core.providers if name != "local"])
 
     def _launch_here(
-        self, tx: Transaction, cluster: Record, task: Task, request: LaunchRequest, user: str
+        self, tx: Transaction, cluster: Record, task: Task, request: LaunchRequest, user: str, bundle: str
     ) -> tuple[LaunchAnswer, Sequence[str]]:
         if cluster.target == "TERMINATED":
             raise ConflictError(
@@ -198,7 +203,7 @@ class Desk:
         woken = list(self.start(tx, cluster.name)) if cluster.target == "STOPPED" else [cluster.id]
         if request.autostop is not None:
             woken += self.autostop(tx, cluster.name, request.autostop)
-        job = self._insert_job(tx, cluster, task, request.setup, user)
+        job = self._insert_job(tx, cluster, task, request.setup, user, bundle)
         if job is not None:
             woken.append(job_id(cluster.id, job))
         return LaunchAnswer(cluster=cluster.name, job=job), woken
@@ -248,7 +253,9 @@ class Desk:
         tx.append(Event("cluster.launch", data), record=cluster_id, scope=cluster_id)
         return cluster
 
-    def _insert_job(self, tx: Transaction, cluster: Record, task: Task, setup: bool, user: str) -> int | None:
+    def _insert_job(
+        self, tx: Transaction, cluster: Record, task: Task, setup: bool, user: str, bundle: str
+    ) -> int | None:
         """The job's number; None when the task neither sets up nor runs anything."""
         script = task.setup if setup else None
         if not task.run and not script:
@@ -262,7 +269,7 @@ class Desk:
             run=task.run,
             envs={key: value for key, value in (task.envs or {}).items() if value is not None},
             secrets=self._core.secrets.put(secrets) if secrets else "",
-            workdir=_workdir(task),
+            workdir=bundle,
             gpus_per_node=_gpus(task.resources),
             cpus_per_node=0.5,
             priority=task.resources.priority or 0,
@@ -344,15 +351,6 @@ def _gpus(resources: Resources) -> float:
     return max((item.accelerators[0].count for item in items if item.accelerators), default=0.0)
 
 
-def _workdir(task: Task) -> str:
-    if not task.workdir:
-        return ""
-    folder = Path(str(task.workdir)).expanduser()
-    if not folder.is_dir():
-        raise SpecError(f"there is no folder {folder}", where="workdir")
-    return str(folder.resolve())
-
-
 def _autostop(request: AutostopRequest | None) -> Autostop | None:
     if request is None or request.idle_minutes is None or request.idle_minutes < 0:
         return None
@@ -363,7 +361,8 @@ def _asked_autostop(resources: Resources) -> Autostop | None:
     wish = resources.autostop
     if wish is None:
         return None
-    return Autostop(idle_minutes=wish.idle_minutes, down=wish.down, wait_for=wish.wait_for)
+    wait_for = cast("WaitFor", wish.wait_for)  # the spec admits no other words
+    return Autostop(idle_minutes=wish.idle_minutes, down=wish.down, wait_for=wait_for)
 
 
 def _offer(candidate: Any) -> Offer:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from skynb.control.ledger import Transaction
+from collections.abc import Sequence
+
+from skynb.control.ledger import Money, Transaction
 from skynb.control.records import Record
 from skynb.errors import NotFoundError
 from skynb.wire import AutostopRequest, ClusterInfo, CostInfo, EventInfo, JobInfo, NodeInfo
@@ -21,10 +23,20 @@ def find_cluster(tx: Transaction, name: str, *, ended: bool = False) -> Record:
 
 def cluster_info(tx: Transaction, record: Record) -> ClusterInfo:
     """A cluster with its nodes and its bill so far."""
+    return cluster_infos(tx, [record])[0]
+
+
+def cluster_infos(tx: Transaction, records: Sequence[Record]) -> list[ClusterInfo]:
+    """The same for many, with as few queries as for one."""
+    names = [record.id for record in records]
+    slots, monies = tx.below("node", names), tx.monies(names)
+    return [_cluster_info(record, slots[record.id], monies[record.id]) for record in records]
+
+
+def _cluster_info(record: Record, slots: Sequence[Record], money: Money) -> ClusterInfo:
     spec, state = record.spec_as(ClusterSpec), record.state_as(ClusterState)
     offer = spec.offers[state.offer]
-    nodes = [_node_info(child) for child in tx.children(record.id) if child.kind == "node"]
-    money = tx.money(scope=record.id)
+    nodes = [_node_info(slot) for slot in slots]
     seen = [node.observed_at for node in nodes if node.observed_at is not None]
     return ClusterInfo(
         id=record.id,

@@ -94,6 +94,8 @@ class SkynbApp(ExtensionApp):
 
     def initialize_settings(self) -> None:
         """Open the ledger and make the core; nothing runs yet."""
+        if type(self.serverapp) is not PlainServer:  # two cores must not share a ledger
+            raise RuntimeError("skynb runs as its own server: `skynb server start`")
         folder = self._folder()
         owner = _server_id(folder)
         claim = Claim(owner=owner, token=secrets.token_hex(8))
@@ -161,6 +163,3 @@ def _server_id(folder: Path) -> str:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_private(path, new_id("server").encode())
     return path.read_text()
-
-
-main = SkynbApp.launch_instance

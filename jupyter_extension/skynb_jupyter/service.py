@@ -63,16 +63,16 @@ class Service:
         ]
 
     async def launch(self, caller: Caller, request: LaunchRequest) -> LaunchAnswer:
-        def ask(tx: Transaction) -> tuple[LaunchAnswer, Sequence[str]]:
-            return self.desk.launch(tx, request, caller.user)
+        def ask(tx: Transaction, bundle: str) -> tuple[LaunchAnswer, Sequence[str]]:
+            return self.desk.launch(tx, request, caller.user, bundle)
 
-        return await self._ask(caller, "launch", request, LaunchAnswer, ask)
+        return await self._ask_with_workdir(caller, "launch", request, ask)
 
     async def exec(self, caller: Caller, name: str, request: ExecRequest) -> LaunchAnswer:
-        def ask(tx: Transaction) -> tuple[LaunchAnswer, Sequence[str]]:
-            return self.desk.exec(tx, name, request, caller.user)
+        def ask(tx: Transaction, bundle: str) -> tuple[LaunchAnswer, Sequence[str]]:
+            return self.desk.exec(tx, name, request, caller.user, bundle)
 
-        return await self._ask(caller, f"exec {name}", request, LaunchAnswer, ask)
+        return await self._ask_with_workdir(caller, f"exec {name}", request, ask)
 
     async def cancel(self, caller: Caller, name: str, request: CancelRequest) -> CancelAnswer:
         def ask(tx: Transaction) -> tuple[CancelAnswer, Sequence[str]]:
@@ -99,7 +99,7 @@ class Service:
     async def clusters(self, names: Sequence[str] | None, ended: bool) -> list[ClusterInfo]:
         def read(tx: Transaction) -> list[ClusterInfo]:
             found = tx.find_all("cluster", names=names or None, live=not ended)
-            return [views.cluster_info(tx, record) for record in found]
+            return views.cluster_infos(tx, found)
 
         return await self.read(read)
 
@@ -213,6 +213,29 @@ class Service:
             return views.cluster_info(tx, views.find_cluster(tx, name)), woken
 
         return await self._ask(caller, f"{verb} {name}", None, ClusterInfo, ask)
+
+    async def _ask_with_workdir(
+        self,
+        caller: Caller,
+        verb: str,
+        request: LaunchRequest | ExecRequest,
+        ask: Callable[[Transaction, str], tuple[LaunchAnswer, Sequence[str]]],
+    ) -> LaunchAnswer:
+        """The working folder is packed before the transaction, and dropped if no job came of it."""
+        used = False
+
+        def call(tx: Transaction) -> tuple[LaunchAnswer, Sequence[str]]:
+            nonlocal used
+            answer, woken = ask(tx, bundle)
+            used = answer.job is not None
+            return answer, woken
+
+        bundle = await asyncio.to_thread(self.desk.pack, request.task)
+        try:
+            return await self._ask(caller, verb, request, LaunchAnswer, call)
+        finally:
+            if bundle and not used:
+                self.core.bundles.drop(bundle)
 
     async def _ask(
         self,

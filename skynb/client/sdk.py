@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -33,6 +33,7 @@ from skynb.wire import (
     JobInfo,
     LaunchAnswer,
     LaunchRequest,
+    WaitFor,
 )
 
 if TYPE_CHECKING:
@@ -246,7 +247,8 @@ def wish(idle_minutes: float | None, wait_for: str | None, *, down: bool) -> Aut
                 "wait_for says when idle time counts, and there is none", mend="Give idle minutes or down"
             )
         return None
-    return AutostopRequest(idle_minutes=idle_minutes or 0, down=down, wait_for=wait_for or WAIT_FOR[0])
+    counted = cast("WaitFor", wait_for or WAIT_FOR[0])
+    return AutostopRequest(idle_minutes=idle_minutes or 0, down=down, wait_for=counted)
 
 
 def connection() -> Connection:

@@ -18,6 +18,7 @@ from skynb.control.migrate import migrate
 from skynb.control.records import Decision, Event, Move, Outcome, Record, SpendEntry
 from skynb.errors import ConflictError
 
+_BATCH = 500
 _RECORD_COLUMNS = [schema.records.c[name] for name in Record.__struct_fields__]
 
 
@@ -132,6 +133,17 @@ class Transaction:
         table = schema.records.c
         query = select(*_RECORD_COLUMNS).where(table.parent == parent).order_by(table.created_at, table.id)
         return [_record(row) for row in self._db.execute(query)]
+
+    def below(self, kind: str, parents: Sequence[str]) -> dict[str, list[Record]]:
+        """Children of that kind by parent, oldest first; a query for each 500 parents."""
+        table = schema.records.c
+        found: dict[str, list[Record]] = {parent: [] for parent in parents}
+        for some in _batches(parents):
+            query = select(*_RECORD_COLUMNS).where(table.kind == kind, table.parent.in_(some))
+            for row in self._db.execute(query.order_by(table.created_at, table.id)):
+                record = _record(row)
+                found[str(record.parent)].append(record)
+        return found
 
     def count(self, kind: str, *, parent: str) -> int:
         table = schema.records.c
@@ -316,9 +328,17 @@ class Transaction:
             query = query.where(table.scope == scope)
         if record is not None:
             query = query.where(table.record == record)
-        sums = {str(entry): int(total) for entry, total in self._db.execute(query)}
-        settled = sums.get("settle", 0)
-        return Money(settled=settled, reserved=sums.get("reserve", 0) - settled - sums.get("release", 0))
+        return _money({str(entry): int(total) for entry, total in self._db.execute(query)})
+
+    def monies(self, scopes: Sequence[str]) -> dict[str, Money]:
+        """The same for many scopes."""
+        table = schema.spend.c
+        sums: dict[str, dict[str, int]] = {scope: {} for scope in scopes}
+        for some in _batches(scopes):
+            query = select(table.scope, table.entry, func.sum(table.micro_usd)).where(table.scope.in_(some))
+            for scope, entry, total in self._db.execute(query.group_by(table.scope, table.entry)):
+                sums[scope][str(entry)] = int(total)
+        return {scope: _money(entries) for scope, entries in sums.items()}
 
     def seconds(self, scope: str) -> float:
         """Machine-seconds settled below this scope."""
@@ -348,6 +368,17 @@ class Transaction:
                 key=key, owner=owner, verb=verb, digest=digest, answer=answer, at=self._clock.now()
             )
         )
+
+
+def _money(sums: Mapping[str, int]) -> Money:
+    settled = sums.get("settle", 0)
+    return Money(settled=settled, reserved=sums.get("reserve", 0) - settled - sums.get("release", 0))
+
+
+def _batches(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Pieces that a query may carry as parameters."""
+    for start in range(0, len(names), _BATCH):
+        yield names[start : start + _BATCH]
 
 
 def _row(record: Record) -> dict[str, Any]:

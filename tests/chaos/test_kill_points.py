@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 
 import pytest
-from support.site import Site, site, until
+
+from tests.support.site import Site, site, until
 
 LINES = 12
 RUN = 'echo run >> "$RUNS/$TASK-$SKYNB_NODE_RANK"; for i in $(seq 12); do echo $i; sleep 0.1; done'
@@ -62,13 +63,14 @@ class Fate(threading.Thread):
         self.struck = threading.Event()
 
     def run(self) -> None:
-        for event in self._here.http.stream("/events"):
+        history = self._here.http.stream("/events")
+        for event in history:
             status = event.data["data"].get("status")
             if self._moment in {event.name, f"{event.name} {status}"}:
                 for victim in self._victims:
                     self._kill(victim)
                 self.struck.set()
-                return
+                history.close()
 
     def _kill(self, victim: str) -> None:
         kind, rank = victim.rstrip("01"), int(victim[-1]) if victim[-1] in "01" else 1

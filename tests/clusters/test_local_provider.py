@@ -78,13 +78,13 @@ def test_tags_are_there_from_the_first_moment_and_choose(provider):
 
 
 def test_a_creation_cut_short_is_seen_and_finished_by_its_token(provider):
-    """The folder is there and no process is: pending, and creating again with the token boots it."""
+    """The folder is there and no process is: off, and creating again with the token boots it."""
     machine = provider.create(request())
     place = provider._folder / machine.id / "machine.json"
     card = msgspec.json.decode(place.read_bytes())
     processes.end_marked(mark(machine), grace_s=0)
     place.write_bytes(msgspec.json.encode(card | {"init_pid": 0, "init_born": ""}))
-    assert provider.list({})[0].state == "pending"
+    assert provider.list({})[0].state == "stopped"
     assert provider.create(request()).id == machine.id
     assert provider.list({})[0].state == "running"
 

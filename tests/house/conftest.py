@@ -1,4 +1,4 @@
-"""The house as files: its root, its packages, what is in its repository."""
+"""What is in the repository, and what of it is the product."""
 
 from __future__ import annotations
 
@@ -7,17 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = {
-    "skynb": ROOT / "skynb",
-    "skynb_agent": ROOT / "agent/skynb_agent",
-    "skynb_catalog": ROOT / "catalog/skynb_catalog",
-    "skynb_clusters": ROOT / "clusters/skynb_clusters",
-    "skynb_jobs": ROOT / "jobs/skynb_jobs",
-    "skynb_jupyter": ROOT / "jupyter_extension/skynb_jupyter",
-    "skynb_magics": ROOT / "magics/skynb_magics",
-    "skynb_serve": ROOT / "serve/skynb_serve",
-}
+from tests.support.house import PACKAGES, ROOT
 
 
 @pytest.fixture(scope="session")
@@ -28,8 +18,7 @@ def tracked() -> list[Path]:
             ["git", "ls-files", "-co", "--exclude-standard", "-z"],
             cwd=ROOT,
             check=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
         )
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("this is no git checkout")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.house.conftest import PACKAGES, ROOT
+from tests.support.house import PACKAGES, ROOT
 
 CODE_FROM_DATA = {"pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "jsonpickle"}
 CALLS_THAT_RUN_DATA = {"eval", "exec", "compile", "__import__"}
@@ -108,11 +108,12 @@ def test_modules_are_small(sources):
 
 
 def test_functions_are_small(sources):
-    """No function is longer than 60 lines."""
+    """No function is longer than 60 lines; a migration is a table, written once."""
     long = [
         f"{place} {node.name}"
         for place, node in nodes(sources)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and "/migrations/" not in place
         and (node.end_lineno or 0) - node.lineno >= FUNCTION_LINES
     ]
     assert long == []

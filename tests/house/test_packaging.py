@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.house.conftest import PACKAGES, ROOT
+from tests.support.house import PACKAGES, ROOT
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("packaging")]
 

@@ -132,11 +132,13 @@ class Site:
     def anything_of(self) -> list[str]:
         """Command lines of every process that mentions this home, by name or in its environment."""
         own = {os.getpid(), os.getppid()}
-        lines = subprocess.run(
-            ["ps", "axeww", "-o", "pid=,command="], capture_output=True, text=True, check=True
-        ).stdout.splitlines()
+        command = ["ps", "axeww", "-o", "pid=,command="]
+        plain = {"PATH": os.environ["PATH"]}  # ps must not show itself
+        lines = subprocess.run(command, capture_output=True, text=True, check=True, env=plain)
         needle = f"{self.home}/"
-        return [line for line in lines if needle in line and int(line.split()[0]) not in own]
+        return [
+            line for line in lines.stdout.splitlines() if needle in line and int(line.split()[0]) not in own
+        ]
 
     def _kill_by(self, rank: int, wanted: Callable[[str], bool]) -> bool:
         place = self.machines().get(rank)
@@ -173,6 +175,7 @@ def site() -> Iterator[Site]:
             yield made
             made.close()
         finally:
+            made.http.close()
             made.kill_server()
             for place in (made.home / "local").glob("*local-*"):
                 processes.end_marked(f"SKYNB_LOCAL_MACHINE={place.name.removeprefix('.ended-')}", 0)

@@ -17,7 +17,7 @@ from skynb_clusters.records import (
     Autostop,
     ClusterSpec,
     ClusterState,
-    DropSecrets,
+    DropKept,
     SetAutostop,
     TellLost,
     WireAgents,
@@ -248,8 +248,8 @@ def _terminating(record: Record, view: ClusterView, now: float) -> Decision:
         return Decision(moves=moves)
     if any(node.status != "ENDED" for node in view.nodes) or view.work:
         return Decision(wakes=_work(view))
-    if view.secrets and not (record.outcome and record.outcome.effect == "DropSecrets"):
-        return Decision(effects=(DropSecrets(view.secrets),), wake_in=5.0)
+    if view.secrets and not (record.outcome and record.outcome.effect == "DropKept"):
+        return Decision(effects=(DropKept(view.secrets),), wake_in=5.0)
     failed = view.state.phase == "failed"
     return Decision(
         status="FAILED" if failed else "TERMINATED",

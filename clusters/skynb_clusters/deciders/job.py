@@ -14,7 +14,7 @@ from typing import Any, Literal
 import msgspec
 
 from skynb.control.records import Decision, Event, Record
-from skynb_clusters.records import JOB_FINAL, CancelJob, DropSecrets, JobSpec, JobState, SubmitJob
+from skynb_clusters.records import JOB_FINAL, CancelJob, DropKept, JobSpec, JobState, SubmitJob
 
 CANCEL_AGAIN_S = 5.0
 SUBMIT_AGAIN_S = 3.0
@@ -138,8 +138,10 @@ def _draining(record: Record, view: JobView, now: float) -> Decision:
     }
     if ranks - set(view.drained) and not view.nodes_gone:
         return Decision(wake_in=5.0)
-    secrets = view.spec.secrets
-    if secrets and not (record.outcome and record.outcome.effect == "DropSecrets"):
-        return Decision(effects=(DropSecrets((secrets,)),), wake_in=5.0)
+    spec = view.spec
+    kept = DropKept((spec.secrets,) if spec.secrets else (), spec.workdir)
+    dropped = record.outcome and record.outcome.effect == "DropKept"
+    if (spec.secrets or spec.workdir) and not dropped:
+        return Decision(effects=(kept,), wake_in=5.0)
     state = msgspec.structs.replace(view.state, drained=tuple(sorted(view.drained)), log_tail=view.tail)
     return Decision(final=True, state=state)

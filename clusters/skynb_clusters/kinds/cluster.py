@@ -12,7 +12,7 @@ from skynb_clusters.deciders.cluster import ClusterView, Idle, JobSeen, NodeSeen
 from skynb_clusters.records import (
     ClusterSpec,
     ClusterState,
-    DropSecrets,
+    DropKept,
     JobSpec,
     NodeSpec,
     NodeState,
@@ -67,9 +67,8 @@ class ClusterKind:
             minutes = None if wish.idle_minutes < 0 else wish.idle_minutes
             params = {"idle_minutes": minutes, "down": wish.down, "wait_for": wish.wait_for}
             await self._core.hub.call(head, Methods.AUTOSTOP_SET, params)
-        elif isinstance(effect, DropSecrets):
-            for reference in effect.references:
-                self._core.secrets.drop(reference)
+        elif isinstance(effect, DropKept):
+            self._core.drop(effect)
         return None
 
     async def _wire(self, record: Record, wiring: tuple[str, ...]) -> None:

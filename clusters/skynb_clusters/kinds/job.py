@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Literal
 
 from skynb.control.records import Decision, Effect, Record
@@ -13,9 +14,10 @@ from skynb_clusters.records import (
     JOB_FINAL,
     CancelJob,
     ClusterState,
-    DropSecrets,
+    DropKept,
     JobSpec,
     JobState,
+    NodeState,
     SubmitJob,
 )
 
@@ -70,13 +72,24 @@ class JobKind:
     async def act(self, record: Record, effect: Effect) -> dict[str, Any] | None:
         head = names.node_id(str(record.parent), 0)
         if isinstance(effect, SubmitJob):
+            await self._send_workdir(record)
             await self._core.hub.call(head, Methods.SUBMIT, {"job": self._job(record)})
         elif isinstance(effect, CancelJob):
             await self._core.hub.call(head, Methods.CANCEL, {"ids": [effect.number]})
-        elif isinstance(effect, DropSecrets):
-            for reference in effect.references:
-                self._core.secrets.drop(reference)
+        elif isinstance(effect, DropKept):
+            self._core.drop(effect)
         return None
+
+    async def _send_workdir(self, record: Record) -> None:
+        """Lay the job's working folder on every node; a job that waits for that is not handed over yet."""
+        bundle = record.spec_as(JobSpec).workdir
+        if not bundle:
+            return
+        nodes = [child for child in await self._core.children(str(record.parent)) if child.kind == "node"]
+        transports = [self._core.transport(node.state_as(NodeState)) for node in nodes]
+        await asyncio.gather(
+            *(self._core.in_cloud(self._core.bundles.unpack, bundle, transport) for transport in transports)
+        )
 
     def _ask(
         self, head: str, number: int

@@ -143,12 +143,11 @@ class LocalProvider:
         self._write(place, card)
 
     def _machine(self, place: Path, card: _Card) -> Machine:
-        state: MachineState = "pending"
-        if card.init_pid:
-            alive = start_time(card.init_pid) == card.init_born
-            state = "running" if alive else "stopped"
-            if not alive and marked(f"{_MARK}={card.id}"):
-                end_marked(f"{_MARK}={card.id}", grace_s=0)  # without its init, a machine is off
+        """Without its init a machine is off: it crashed, was stopped, or its creation was cut short."""
+        alive = bool(card.init_pid) and start_time(card.init_pid) == card.init_born
+        state: MachineState = "running" if alive else "stopped"
+        if not alive and marked(f"{_MARK}={card.id}"):
+            end_marked(f"{_MARK}={card.id}", grace_s=0)
         return Machine(
             id=card.id,
             token=card.token,

@@ -8,13 +8,13 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.world import World
 
 from skynb.control.records import Decision
 from skynb_clusters.deciders.cluster import DRAIN_S, Idle, JobSeen
 from skynb_clusters.deciders.node import _STEPS as NODE_STEPS
 from skynb_clusters.deciders.node import AgentSeen, MachineSeen, NodeView, decide_node
 from skynb_clusters.records import Autostop, ClusterSpec, ClusterState, NodeState
+from tests.support.world import World
 
 
 def up() -> World:
