@@ -38,17 +38,16 @@ def up(cluster: str, workers: int | None, threads: int, memory: str, in_backgrou
 @dask.command()
 @options.cluster
 @click.argument("workers", type=click.IntRange(min=0))
-@_threads
-@_memory
 @options.in_background
 @options.output
-def scale(cluster: str, workers: int, threads: int, memory: str, in_background: bool) -> Dasks:
-    """Have so many workers; threads and memory are those that it was brought up with."""
+def scale(cluster: str, workers: int, in_background: bool) -> Dasks:
+    """Have so many workers, each like those that are there."""
     from skynb.client import dask as client
     from skynb.client.listings import Dasks
 
-    client.status(cluster)  # NotFoundError: scaling brings nothing up
-    return Dasks([client.up(cluster, workers, threads=threads, memory=memory, wait=not in_background)])
+    (now,) = client.status(cluster)  # NotFoundError: scaling brings nothing up
+    wait = not in_background
+    return Dasks([client.up(cluster, workers, threads=now.threads, memory=now.memory, wait=wait)])
 
 
 @dask.command()

@@ -119,7 +119,7 @@ def events(cluster: str | None, follow: bool, tail: int) -> Events | None:
     here.show(shown)
     after = found[-1].seq if found else 0
     lines = ("  ".join(shown.cells(item, 0)) for item in sdk.follow_events(cluster, after))
-    here.lines(lines, f"skynb events {cluster or ''}".rstrip())
+    here.lines(lines, " ".join(["skynb events --follow", *filter(None, [cluster])]))
     return None
 
 

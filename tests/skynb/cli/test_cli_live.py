@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from skynb.cli.terminal import run
+from skynb.cli.terminal import Terminal, run
 from skynb.client import sdk
 
 pytestmark = pytest.mark.xdist_group("server")
@@ -159,3 +159,28 @@ def test_server_commands(skynb, box):
     began = time.monotonic()
     assert "box" in skynb("status")[1]
     assert time.monotonic() - began < 30
+
+
+def test_somebody_at_a_terminal_sees_the_plan_and_is_asked(skynb, server, monkeypatch):
+    """No launches nothing; yes launches the plan that was shown, under the name that was shown."""
+    answers = ["n", "y"]
+    monkeypatch.setattr(Terminal, "asks", lambda _: True)
+    monkeypatch.setattr("click.termui.visible_prompt_func", lambda _: answers.pop(0))
+    line = ("launch", "-c", "asked", "--infra", "local", "echo hi")
+    code, out, _ = skynb(*line)
+    assert (code, "this-machine on local, $0.00/h" in out) == (1, True)
+    assert "asked" not in server.names()
+    code, out, _ = skynb(*line)
+    assert (code, out.splitlines()[-1]) == (0, "hi")
+    assert skynb("down", "asked", "-y")[0] == 0
+    assert answers == []
+
+
+def test_dask_up_scale_down(skynb, box):
+    """Scaling keeps what the workers are like; no listing shows a key."""
+    assert skynb("dask", "up", box, "--threads", "2")[0] == 0
+    code, out, _ = skynb("dask", "scale", box, "2", "-o", "json")
+    info = json.loads(out)[0]
+    assert (code, info["wanted"], info["threads"], len(info["workers"])) == (0, 2, 2, 2)
+    assert "BEGIN" not in out
+    assert "ENDED" in skynb("dask", "down", box)[1]
