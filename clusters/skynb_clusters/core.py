@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from skynb.control.ledger import Claim, Ledger
-from skynb.control.reconciler import Reconciler
+from skynb.control.reconciler import Kind, Reconciler
 from skynb.control.records import Record
 from skynb.control.secrets import SecretStore
 from skynb.errors import ProviderError
@@ -15,6 +15,7 @@ from skynb_clusters.agents import AgentHub
 from skynb_clusters.bundles import Bundles
 from skynb_clusters.contract import Machine, Provider, Transport
 from skynb_clusters.logs import LogStore
+from skynb_clusters.naming import cluster_of, job_id
 from skynb_clusters.pumps import LogPumps
 from skynb_clusters.records import DropKept, NodeState, Offer
 
@@ -22,24 +23,27 @@ T = TypeVar("T")
 
 
 class Core:
-    """The running control core of clusters. `owner` names this server in the machines' tags."""
+    """The running control core of clusters.
+
+    owner: names this server in the machines' tags. kinds: makes the kinds of record, given this core.
+    """
 
     def __init__(
-        self, ledger: Ledger, home: Path, providers: Mapping[str, Provider], owner: str, claim: Claim
+        self,
+        ledger: Ledger,
+        home: Path,
+        providers: Mapping[str, Provider],
+        owner: str,
+        claim: Claim,
+        kinds: Callable[[Core], Sequence[Kind]],
     ) -> None:
-        from skynb_clusters.kinds.cluster import ClusterKind
-        from skynb_clusters.kinds.dask import DaskKind
-        from skynb_clusters.kinds.job import JobKind
-        from skynb_clusters.kinds.node import NodeKind
-
         self.ledger = ledger
         self.providers = providers
         self.owner = owner
         self.secrets = SecretStore(home / "secrets")
         self.logs = LogStore(home / "logs")
         self.bundles = Bundles(home / "bundles")
-        kinds = (ClusterKind(self), NodeKind(self), JobKind(self), DaskKind(self))
-        self.reconciler = Reconciler(ledger, kinds, claim)
+        self.reconciler = Reconciler(ledger, kinds(self), claim)
         self.hub = AgentHub(self._job_changed, self.wake)
         self.pumps = LogPumps(self.hub, self.logs, self.reconciler.notify)
 
@@ -98,28 +102,3 @@ class Core:
 
     def _job_changed(self, node: str, number: int) -> None:
         self.wake(job_id(cluster_of(node), number))
-
-
-def cluster_of(child: str) -> str:
-    """The cluster's record id, from that of a node, job or Dask cluster of it."""
-    return f"cluster-{child.split('-')[1]}"
-
-
-def node_id(cluster: str, rank: int) -> str:
-    """The record id of a node slot."""
-    return f"node-{cluster.removeprefix('cluster-')}-{rank}"
-
-
-def node_of(agent: str) -> str:
-    """The record id behind an agent's name."""
-    return agent.rpartition(".")[0]
-
-
-def job_id(cluster: str, number: int) -> str:
-    """The record id of a job."""
-    return f"job-{cluster.removeprefix('cluster-')}-{number}"
-
-
-def dask_id(cluster: str, number: int) -> str:
-    """The record id of the n-th Dask cluster on a cluster."""
-    return f"dask-{cluster.removeprefix('cluster-')}-{number}"

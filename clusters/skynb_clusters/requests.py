@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, cast
 
 import msgspec
@@ -16,7 +17,7 @@ from skynb.control.clock import new_id
 from skynb.control.ledger import Transaction
 from skynb.control.records import Event, Move, Record
 from skynb.errors import ConflictError, NotFoundError, SpecError, UnsupportedError
-from skynb.planning import Plan, plan
+from skynb.planning import Plan, fits, plan, this_machine
 from skynb.spec import Resources, Task, unexecuted_fields
 from skynb.wire import (
     AutostopRequest,
@@ -28,11 +29,22 @@ from skynb.wire import (
     LaunchRequest,
     WaitFor,
 )
+from skynb_catalog import Offer as CatalogOffer
 from skynb_clusters import tls
-from skynb_clusters.core import Core, dask_id, job_id, node_id
+from skynb_clusters.core import Core
 from skynb_clusters.deciders.dask import scaled
-from skynb_clusters.records import JOB_FINAL, Autostop, ClusterSpec, DaskSpec, JobSpec, NodeSpec, Offer
-from skynb_clusters.views import find_cluster
+from skynb_clusters.naming import dask_id, job_id, node_id
+from skynb_clusters.records import (
+    JOB_FINAL,
+    Autostop,
+    ClusterSpec,
+    ClusterState,
+    DaskSpec,
+    JobSpec,
+    NodeSpec,
+    Offer,
+)
+from skynb_clusters.views import accelerators_of, find_cluster, infra_of
 
 CLUSTER_NAME = r"[a-zA-Z]([-_.a-zA-Z0-9]*[a-zA-Z0-9])?"
 
@@ -46,6 +58,7 @@ class Desk:
     def __init__(self, core: Core, *, presence_s: float = 600.0) -> None:
         self._core = core
         self._presence_s = presence_s
+        self._here = cache(this_machine)  # asks the GPU driver
 
     def launch(
         self, tx: Transaction, request: LaunchRequest, user: str, bundle: str = ""
@@ -181,14 +194,19 @@ class Desk:
         tx.move(Move(live.id, "ENDED"))
         return (live.id,)
 
-    def pack(self, task: dict[str, Any]) -> str:
-        """Pack the task's working folder, if it has one; reference, or empty. Outside any transaction."""
+    def prepare(self, task: dict[str, Any]) -> str:
+        """What takes time and so stands outside the transaction: look at this machine, pack the workdir.
+
+        The answer is the reference to the packed folder, or empty.
+        """
+        self._here()
         workdir = task.get("workdir")
         return self._core.bundles.pack(workdir) if isinstance(workdir, str) and workdir else ""
 
     def plan(self, task: Task) -> Plan:
-        """The plan over the infra that this server has providers for."""
-        return plan(task, clouds=[name for name in self._core.providers if name != "local"])
+        """The plan over the infra this server has providers for; on this machine where there is no other."""
+        clouds = list(self._core.providers)
+        return plan(task, clouds=clouds, extra_offers=(self._here(),) if clouds == ["local"] else ())
 
     def _launch_here(
         self, tx: Transaction, cluster: Record, task: Task, request: LaunchRequest, user: str, bundle: str
@@ -336,12 +354,13 @@ def _check_fits(cluster: Record, task: Task) -> None:
             where="num_nodes",
             mend="Launch on a new cluster",
         )
-    wanted = _gpus(task.resources)
-    if wanted > spec.gpus_per_node:
+    offer = spec.offers[cluster.state_as(ClusterState).offer]
+    if not fits(task, _as_offered(offer)):
         raise ConflictError(
-            f"cluster {cluster.name!r} has {spec.gpus_per_node:g} accelerators a node, "
-            f"the task wants {wanted:g}",
-            where="resources.accelerators",
+            f"the machines of cluster {cluster.name!r} are not what the task asks for",
+            why=f"They are {offer.instance_type} on {infra_of(offer)}: {offer.vcpus or 0:g} vCPUs, "
+            f"{offer.memory_gib or 0:.0f} GiB, {accelerators_of(offer) or 'no accelerators'}",
+            where="resources",
             mend="Launch on a new cluster",
         )
 
@@ -379,6 +398,27 @@ def _offer(candidate: Any) -> Offer:
         hourly_micro=candidate.hourly_micro,
         as_of=candidate.as_of,
         source=candidate.source,
+    )
+
+
+def _as_offered(offer: Offer) -> CatalogOffer:
+    return CatalogOffer(
+        cloud=offer.cloud,
+        region=offer.region,
+        zone=offer.zone,
+        instance_type=offer.instance_type,
+        vcpus=offer.vcpus,
+        memory_gib=offer.memory_gib,
+        accelerator=offer.accelerator,
+        accelerator_count=offer.accelerator_count,
+        accelerator_memory_gib=None,
+        arch=None,
+        hourly_micro=offer.hourly_micro,
+        spot_hourly_micro=None,
+        as_of=offer.as_of,
+        spot_as_of=None,
+        source=offer.source,
+        confidence="high",
     )
 
 

@@ -19,6 +19,7 @@ from jupyter_server.auth.identity import IdentityProvider, User
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
 from jupyter_server.services.contents.filemanager import FileContentsManager
+from tornado.ioloop import PeriodicCallback
 from traitlets import Float, Unicode, default
 from traitlets.config import Config
 
@@ -28,10 +29,13 @@ from skynb.control.ledger import Claim, Ledger
 from skynb.control.secrets import write_private
 from skynb.wire import API_VERSION, ServerInfo
 from skynb_clusters.core import Core
+from skynb_clusters.kinds import all_kinds
 from skynb_clusters.providers import load_providers
 from skynb_clusters.requests import Desk
 from skynb_jupyter.handlers import handlers
 from skynb_jupyter.service import Service
+
+HOME_CHECK_MS = 5000
 
 
 class NoFiles(FileContentsManager):
@@ -80,6 +84,7 @@ class SkynbApp(ExtensionApp):
 
     service: Service
     _running: asyncio.Task[None] | None = None
+    _watch: PeriodicCallback | None = None
 
     @default("home")
     def _default_home(self) -> str:
@@ -99,7 +104,7 @@ class SkynbApp(ExtensionApp):
         folder = self._folder()
         owner = _server_id(folder)
         claim = Claim(owner=owner, token=secrets.token_hex(8))
-        core = Core(Ledger(self.database_url), folder, load_providers(folder), owner, claim)
+        core = Core(Ledger(self.database_url), folder, load_providers(folder), owner, claim, all_kinds)
         desk = Desk(core, presence_s=self.presence_seconds)
         info = ServerInfo(
             version=__version__,
@@ -124,14 +129,24 @@ class SkynbApp(ExtensionApp):
             **msgspec.to_builtins(self.service.info),
         }
         write_private(self._folder() / "server.json", msgspec.json.encode(card))
+        self._watch = PeriodicCallback(self._look_home, HOME_CHECK_MS)
+        self._watch.start()
 
     async def stop_extension(self) -> None:
         """Jupyter calls this on SIGTERM and on shutdown."""
+        if self._watch is not None:
+            self._watch.stop()
         (self._folder() / "server.json").unlink(missing_ok=True)
         if self._running is not None:
             self._running.cancel()
             with suppress(asyncio.CancelledError):
                 await self._running
+
+    def _look_home(self) -> None:
+        """A home that was deleted, or whose card another server wrote, is no longer ours."""
+        if _card_pid(self._folder()) != os.getpid():
+            self.log.error("%s no longer names this server: stopping", self._folder() / "server.json")
+            self.serverapp.stop()
 
     def _core_ended(self, task: asyncio.Task[None]) -> None:
         """A core that ends unasked takes the server with it: the next use starts a fresh one."""
@@ -154,6 +169,13 @@ def serve(home: Path, *, port: int, token: str) -> None:
     server = PlainServer.instance(config=config, jpserver_extensions={"skynb_jupyter": True})
     server.initialize(argv=[], starter_extension=SkynbApp.name, find_extensions=False)
     server.start()
+
+
+def _card_pid(folder: Path) -> int | None:
+    try:
+        return int(msgspec.json.decode((folder / "server.json").read_bytes())["pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _server_id(folder: Path) -> str:

@@ -29,8 +29,9 @@ from skynb.wire import (
     ServerInfo,
 )
 from skynb_clusters import tls, views
-from skynb_clusters.core import Core, job_id
+from skynb_clusters.core import Core
 from skynb_clusters.deciders.dask import wanted
+from skynb_clusters.naming import job_id
 from skynb_clusters.records import ClusterSpec, DaskSpec, DaskState
 from skynb_clusters.requests import Desk, live_dask
 
@@ -230,7 +231,7 @@ class Service:
             used = answer.job is not None
             return answer, woken
 
-        bundle = await asyncio.to_thread(self.desk.pack, request.task)
+        bundle = await asyncio.to_thread(self.desk.prepare, request.task)
         try:
             return await self._ask(caller, verb, request, LaunchAnswer, call)
         finally:

@@ -13,7 +13,7 @@ from tornado.iostream import StreamClosedError
 from skynb.errors import SkynbError, SpecError
 from skynb_clusters import views
 from skynb_clusters.logs import TextReader
-from skynb_jupyter.handlers import Base
+from skynb_jupyter.base import Base
 from skynb_jupyter.routes import whole
 
 KEEP_ALIVE_SECONDS = 15.0

@@ -72,6 +72,19 @@ def admits(ask: Ask, offer: Offer) -> bool:
     )
 
 
+def serves(ask: Ask, offer: Offer) -> bool:
+    """Whether a machine that is there has at least what is asked, whatever it costs."""
+    query = ask.without_defaults()
+    return (
+        ask.cloud in {None, offer.cloud}
+        and _place(query, offer)
+        and query.instance_type in {None, offer.instance_type}
+        and _accelerated(query, offer, own=True)
+        and _enough(query.cpus, offer.vcpus, offer.vcpus, own=True)
+        and _enough(query.memory, offer.memory_gib, offer.vcpus, own=True)
+    )
+
+
 def _place(query: Query, offer: Offer) -> bool:
     return (query.region is None or offer.region in {None, query.region}) and (
         query.zone is None or offer.zone in {None, query.zone}

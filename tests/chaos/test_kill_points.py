@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -60,17 +61,21 @@ class Fate(threading.Thread):
         self._here = here
         self._victims = victims.split()
         self._moment = moment
+        self._history = here.http.stream("/events")
         self.struck = threading.Event()
 
     def run(self) -> None:
-        history = self._here.http.stream("/events")
-        for event in history:
+        for event in self._history:
             status = event.data["data"].get("status")
             if self._moment in {event.name, f"{event.name} {status}"}:
                 for victim in self._victims:
                     self._kill(victim)
                 self.struck.set()
-                history.close()
+                self.close()
+
+    def close(self) -> None:
+        """Look no further: a reader that lives on would start the server again."""
+        self._history.close()
 
     def _kill(self, victim: str) -> None:
         kind, rank = victim.rstrip("01"), int(victim[-1]) if victim[-1] in "01" else 1
@@ -111,9 +116,7 @@ def runs(folder: Path, task: str) -> list[int]:
 @pytest.mark.parametrize(("victims", "moment"), POINTS)
 def test_killed_at_this_moment_it_converges(victims, moment, tmp_path):
     """G1, G2, G5, G8, G10: each job has one verdict and ran at most once; a success has its whole log."""
-    with site() as here:
-        here.http.call("GET", "/health", dict)
-        fate = Fate(here, victims, moment)
+    with site() as here, closing(Fate(here, victims, moment)) as fate:
         fate.start()
         envs = {"RUNS": str(tmp_path)}
         first = here.launch("c", num_nodes=2, setup=SETUP, run=RUN, envs=envs | {"TASK": "a"}).job

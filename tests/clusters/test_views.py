@@ -9,7 +9,7 @@ from sqlalchemy import event
 from skynb.control.ledger import Ledger
 from skynb.control.records import Event, Record, SpendEntry
 from skynb_clusters import views
-from skynb_clusters.core import node_id
+from skynb_clusters.naming import node_id
 from skynb_clusters.records import ClusterSpec, NodeSpec, NodeState, Offer
 
 OFFER = Offer(cloud="x", instance_type="small", hourly_micro=2_000_000)

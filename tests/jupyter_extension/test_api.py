@@ -203,3 +203,21 @@ def pieces(stream: str) -> list[tuple[int, str]]:
         if fields.get("event") == "log":
             found.append((int(fields["id"]), json.loads(fields["data"])["text"]))
     return found
+
+
+def test_work_that_does_not_fit_a_live_cluster_is_refused(face):
+    """More nodes, CPUs or accelerators than it has: a 409 that says what the cluster has; nothing queued."""
+    face.here.launch("small", run="true")
+    until(lambda: face.here.cluster("small").status == "UP")
+    for task in (
+        {"run": "true", "num_nodes": 2},
+        {"run": "true", "resources": {"cpus": "900+"}},
+        {"run": "true", "resources": {"accelerators": "H100:1"}},
+    ):
+        for path in (f"{API_PREFIX}/clusters", f"{API_PREFIX}/clusters/small/jobs"):
+            body = {"task": task, **({"cluster_name": "small"} if path.endswith("clusters") else {})}
+            status, answer, _ = face.ask("POST", path, json.dumps(body).encode())
+            assert (status, answer["error"]["code"]) == (409, "conflict"), answer
+            assert "small" in answer["error"]["what"]
+    assert len(face.here.jobs("small")) == 1
+    face.here.down("small")

@@ -24,6 +24,7 @@ from skynb_clusters.records import (
 )
 
 DRAIN_S = 20.0
+LAST_WORDS_S = 60.0  # a record below that cannot end holds its cluster, whose machines are gone, so long
 ATTEMPTS_AN_OFFER = 3
 _NO_MACHINE = {"PENDING", "ENDED"}
 _DISPROVED = {"capacity", "quota", "auth"}  # the same offer again would be refused again
@@ -246,8 +247,11 @@ def _terminating(record: Record, view: ClusterView, now: float) -> Decision:
         return waiting
     if moves := _moves(view.nodes, "ENDED"):
         return Decision(moves=moves)
-    if any(node.status != "ENDED" for node in view.nodes) or view.work:
-        return Decision(wakes=_work(view))
+    if any(node.status != "ENDED" for node in view.nodes):
+        return Decision()
+    patient = view.state.draining_since is not None and now - view.state.draining_since < LAST_WORDS_S
+    if view.work and patient:
+        return Decision(wakes=_work(view), wake_in=5.0)
     if view.secrets and not (record.outcome and record.outcome.effect == "DropKept"):
         return Decision(effects=(DropKept(view.secrets),), wake_in=5.0)
     failed = view.state.phase == "failed"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from skynb.control.records import Decision, Effect, Record
 from skynb.errors import ProviderError
 from skynb_agent.protocol import Methods
-from skynb_clusters import core as names
+from skynb_clusters import naming as names
 from skynb_clusters.deciders.cluster import ClusterView, Idle, JobSeen, NodeSeen, decide_cluster
 from skynb_clusters.records import (
     ClusterSpec,

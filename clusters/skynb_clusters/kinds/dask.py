@@ -12,7 +12,7 @@ import msgspec
 from skynb.control.records import Decision, Effect, Record
 from skynb.errors import ProviderError
 from skynb_agent.protocol import Codes, Methods
-from skynb_clusters import core as names
+from skynb_clusters import naming as names
 from skynb_clusters.contract import Transport
 from skynb_clusters.deciders.dask import SCHEDULER, DaskView, decide_dask, wanted, worker_number
 from skynb_clusters.links import AgentError

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from skynb.control.records import Decision, Effect, Record
 from skynb.errors import NotFoundError, ProviderError
 from skynb_agent.protocol import Methods
-from skynb_clusters import core as names
+from skynb_clusters import naming as names
 from skynb_clusters.deciders.job import JobView, decide_job
 from skynb_clusters.records import (
     JOB_FINAL,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from skynb.control.records import Decision, Effect, Record
 from skynb.errors import AuthError, ProviderError
 from skynb_agent.protocol import PROTOCOL
-from skynb_clusters import core as names
+from skynb_clusters import naming as names
 from skynb_clusters import tls
 from skynb_clusters.contract import Machine, NodeRequest
 from skynb_clusters.deciders.node import AgentSeen, MachineSeen, NodeView, decide_node

@@ -1,0 +1,28 @@
+"""How records of a cluster are named: from each name the others follow."""
+
+from __future__ import annotations
+
+
+def cluster_of(child: str) -> str:
+    """The cluster's record id, from that of a node, job or Dask cluster of it."""
+    return f"cluster-{child.split('-')[1]}"
+
+
+def node_id(cluster: str, rank: int) -> str:
+    """The record id of a node slot."""
+    return f"node-{cluster.removeprefix('cluster-')}-{rank}"
+
+
+def node_of(agent: str) -> str:
+    """The record id behind an agent's name."""
+    return agent.rpartition(".")[0]
+
+
+def job_id(cluster: str, number: int) -> str:
+    """The record id of a job."""
+    return f"job-{cluster.removeprefix('cluster-')}-{number}"
+
+
+def dask_id(cluster: str, number: int) -> str:
+    """The record id of the n-th Dask cluster on a cluster."""
+    return f"dask-{cluster.removeprefix('cluster-')}-{number}"
