@@ -12,9 +12,8 @@ HERE = Path(__file__).resolve().parent
 SECONDS = 600
 
 
-def main() -> int:
-    """Exit status 0 when every cell ran and nothing was left behind."""
-    output = HERE / "quickstart.executed.ipynb"
+def main(output: Path = HERE / "quickstart.executed.ipynb") -> int:
+    """Execute the notebook into `output`; exit status 0 when every cell ran and nothing was left behind."""
     output.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="skynb-demo-") as home:
         environment = os.environ | {
@@ -48,4 +47,4 @@ def give_back(environment: dict[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(*map(Path, sys.argv[1:])))

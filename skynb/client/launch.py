@@ -137,7 +137,8 @@ class Launch:
             return str(self.plan) if self.plan else f"cluster {self.cluster} is there; the task fits"
         what = f"cluster {self.cluster}" + (f", job {self.job_id}" if self.job_id is not None else "")
         state, price = self._known()
-        return f"{what}: {state}, {price}; {self.ways_on()}"
+        ended = self._job is not None and self._job.final
+        return f"{what}: {state}, {price}" + ("" if ended else f"; {self.ways_on()}")
 
     def __repr__(self) -> str:
         return f"<Launch {self}>" if not self.dryrun else str(self)
