@@ -5,6 +5,7 @@ import pytest
 from skynb_catalog import Catalog, cache
 from skynb_catalog.offers import Fact
 from skynb_catalog.snapshots import pack, stamp
+from tests.support.facts import fact as plain_fact
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +26,7 @@ def shipped(cache_folder):
 @pytest.fixture
 def fact():
     """Make a row: `fact(cloud="gcp", hourly_micro=5)`; what is not said is a plain machine."""
-    return _fact
+    return plain_fact
 
 
 @pytest.fixture
@@ -46,25 +47,3 @@ def catalog_of(tmp_path):
     yield make
     for catalog in made:
         catalog.close()
-
-
-def _fact(**changes) -> Fact:
-    plain = {
-        "cloud": "aws",
-        "region": "us-east-1",
-        "zone": None,
-        "instance_type": "m.large",
-        "vcpus": 8.0,
-        "memory_gib": 32.0,
-        "accelerator": None,
-        "accelerator_count": None,
-        "accelerator_memory_gib": None,
-        "arch": "x86_64",
-        "hourly_micro": 400_000,
-        "spot_hourly_micro": None,
-        "as_of": "2026-01-01",
-        "spot_as_of": None,
-        "source": "a test",
-        "confidence": "high",
-    }
-    return Fact(**(plain | changes))

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from skynb_catalog import Catalog, Offer, cache
-from skynb_catalog.offers import Fact
 from skynb_catalog.snapshots import pack, stamp
+from tests.support.facts import fact
 
 
 @dataclass(frozen=True)
@@ -74,28 +74,6 @@ def gpu(name: str, count: float = 1, infra: str = "", **changes) -> Item:
 
 def at(infra: str) -> Infra:
     return Infra(*infra.split("/")) if infra else Infra()
-
-
-def fact(**changes) -> Fact:
-    plain = {
-        "cloud": "aws",
-        "region": "us-east-1",
-        "zone": None,
-        "instance_type": "m.large",
-        "vcpus": 8.0,
-        "memory_gib": 32.0,
-        "accelerator": None,
-        "accelerator_count": None,
-        "accelerator_memory_gib": None,
-        "arch": "x86_64",
-        "hourly_micro": 400_000,
-        "spot_hourly_micro": None,
-        "as_of": "2026-01-01",
-        "spot_as_of": None,
-        "source": "a test",
-        "confidence": "high",
-    }
-    return Fact(**(plain | changes))
 
 
 def offer(**changes) -> Offer:
