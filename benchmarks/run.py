@@ -25,6 +25,7 @@ PEER_SCRIPTS = ROOT.parent / "shared/reference/peer_bench"
 def main() -> None:
     """Measure, print, and write the figures where asked."""
     options = arguments()
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # what was compiled is kept, on both sides, as for users
     parts = [name for name in PARTS if re.search(options.only, name)]
     if not parts:
         sys.exit(f"--only {options.only!r} picks none of: {', '.join(PARTS)}")
