@@ -13,10 +13,10 @@ demo: $(STAMP)  ## Run binder/quickstart.ipynb headless, in a scratch home.
 	@$(BIN)/python binder/demo.py
 
 test: $(STAMP) lint  ## Lint, types, floors and the whole suite.
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not long"
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long"
 
-test-long: $(STAMP)  ## The batteries that take minutes.
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m long
+test-long: $(STAMP)  ## The whole suite, its property tests with new examples each time.
+	@SKYNB_TEST_EXPLORE=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(STAMP)  ## ruff, mypy, import floors.
 	@$(BIN)/ruff check .

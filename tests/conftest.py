@@ -7,8 +7,14 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from skynb.control.clock import Clock
+
+# `make test` says the same each time; with SKYNB_TEST_EXPLORE set, as in `make test-long`, it looks further.
+settings.register_profile("steady", derandomize=True, deadline=None)
+settings.register_profile("explore", deadline=None)
+settings.load_profile("explore" if os.environ.get("SKYNB_TEST_EXPLORE") else "steady")
 
 pytest_plugins = ("tests.server_fixture",)
 

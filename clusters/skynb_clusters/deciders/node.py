@@ -308,7 +308,9 @@ def _failed_waits(record: Record, view: NodeView, now: float) -> Decision:
     """The cluster decides: RELEASED or ENDED gives the machine back, STOPPED keeps its disk for a `start`."""
     if record.target != "STOPPED":
         return Decision()
-    return _to_stopping(record, view, now) if view.state.machine else Decision(status="PENDING")
+    if view.state.machine:
+        return _to_stopping(record, view, now)
+    return _to_ending(record, view, now)  # what was refused may have been made all the same
 
 
 def _to_ending(record: Record, view: NodeView, now: float) -> Decision:

@@ -299,7 +299,7 @@ def apply(world: World, action: str) -> None:
     assert spent <= world.money["reserve"], "G7: spent without reserving"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=3000)
 @given(ACTIONS)
 def test_whatever_happens_nothing_leaks_and_down_ends_it(actions):
     """G1, G2, G3, G7 at every step of random lives; afterwards `down` always ends in nothing."""
