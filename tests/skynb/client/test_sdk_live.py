@@ -32,12 +32,13 @@ def test_a_dry_run_plans_and_makes_nothing(server):
 def test_lines_of_two_nodes(pair):
     """Iterating gives whole lines with the rank, and ends with the job."""
     handle = skynb.exec(skynb.Task(num_nodes=2, run="printf ha; sleep 0.2; echo llo $SKYNB_NODE_RANK"), pair)
+    assert "skynb cancel" in handle._repr_mimebundle_()["text/html"]
     assert sorted(handle) == ["(rank 0) hallo 0", "(rank 1) hallo 1"]
     assert handle.wait(timeout=10).status == "SUCCEEDED"
     assert handle.result().exit_codes == [0, 0]
     assert list(handle.logs(rank=1)) == ["hallo 1"]
     assert "SUCCEEDED" in repr(handle)
-    assert "skynb cancel" in handle._repr_mimebundle_()["text/html"]
+    assert "skynb cancel" not in repr(handle)
 
 
 def test_await_inside_a_running_loop(pair):

@@ -16,6 +16,7 @@ GOOD = yaml.safe_load((Path(__file__).parent / "good_specs.yaml").read_text("utf
 
 names = st.from_regex(r"[a-z][a-z0-9]{0,8}", fullmatch=True)
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
+secret_texts = texts.filter(lambda text: text != "<redacted>")  # which says that the value was left out
 known = st.sampled_from(
     sorted({*Task.FIELDS, *Resources.FIELDS, *Storage.FIELDS, *Volume.FIELDS, "hooks", "path"})
 )
@@ -74,7 +75,7 @@ tasks = st.fixed_dictionaries(
         "setup": texts,
         "num_nodes": st.integers(1, 5000),
         "envs": st.dictionaries(names, st.one_of(texts, st.integers(-9, 9), st.booleans()), max_size=3),
-        "secrets": st.dictionaries(names, st.one_of(st.none(), texts), max_size=3),
+        "secrets": st.dictionaries(names, st.one_of(st.none(), secret_texts), max_size=3),
         "resources": resources,
         "file_mounts": st.dictionaries(
             names, st.sampled_from(["./x", {"name": "b", "mode": "copy"}]), max_size=2
