@@ -141,7 +141,7 @@ def stopped_clusters(folder: Path, number: int) -> None:
 
     from skynb.control.ledger import Ledger
     from skynb.control.records import Record
-    from skynb_clusters.core import node_id
+    from skynb_clusters.naming import node_id
     from skynb_clusters.records import ClusterSpec, ClusterState, NodeSpec, NodeState, Offer
 
     offer = Offer(cloud="local", instance_type="this-machine")
