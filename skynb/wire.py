@@ -44,6 +44,13 @@ class LaunchRequest(msgspec.Struct, kw_only=True, omit_defaults=True):
     plan_hash: str | None = None
 
 
+class LeaseInfo(msgspec.Struct, kw_only=True):
+    """How long nodes live without a server, in seconds: unused ones, and ones with running work."""
+
+    presence_s: float
+    envelope_s: float
+
+
 class LaunchAnswer(msgspec.Struct, kw_only=True, omit_defaults=True):
     """job: its number on the cluster; None when the task has nothing to run. plan: as `Plan.to_dict()`."""
 
@@ -51,6 +58,7 @@ class LaunchAnswer(msgspec.Struct, kw_only=True, omit_defaults=True):
     job: int | None = None
     plan: dict[str, Any] | None = None
     dryrun: bool = False
+    lease: LeaseInfo | None = None
 
 
 class ExecRequest(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -106,6 +114,7 @@ class ClusterInfo(msgspec.Struct, kw_only=True):
     ended_at: float | None = None
     observed_at: float | None = None
     autostop: AutostopRequest | None = None
+    lease: LeaseInfo | None = None
     nodes: list[NodeInfo] = []
     final: bool = False
     error: dict[str, Any] | None = None

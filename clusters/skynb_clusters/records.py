@@ -39,7 +39,10 @@ class Autostop(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What was asked for. `offers` are the plan's choice and its alternatives, in order."""
+    """What was asked for. offers: the plan's choice and its alternatives, in order.
+
+    presence_s, envelope_s: how long nodes live without a server, unused and with running work.
+    """
 
     num_nodes: int
     offers: tuple[Offer, ...]
@@ -47,6 +50,7 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     resources: dict[str, Any] = {}
     autostop: Autostop | None = None
     presence_s: float = 600.0
+    envelope_s: float = 72 * 3600.0
     authority: str = ""
     gpus_per_node: float = 0
 

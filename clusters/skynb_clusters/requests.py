@@ -27,6 +27,7 @@ from skynb.wire import (
     ExecRequest,
     LaunchAnswer,
     LaunchRequest,
+    LeaseInfo,
     WaitFor,
 )
 from skynb_catalog import Offer as CatalogOffer
@@ -55,9 +56,9 @@ class Desk:
     Each answers with what the person gets and the records to look at now.
     """
 
-    def __init__(self, core: Core, *, presence_s: float = 600.0) -> None:
+    def __init__(self, core: Core, lease: LeaseInfo) -> None:
         self._core = core
-        self._presence_s = presence_s
+        self._lease = lease
         self._here = cache(this_machine)  # asks the GPU driver
 
     def launch(
@@ -81,7 +82,7 @@ class Desk:
             return LaunchAnswer(cluster=name, plan=chosen.to_dict(), dryrun=True), ()
         cluster = self._insert_cluster(tx, name, task, chosen, request, user)
         job = self._insert_job(tx, cluster, task, request.setup, user, bundle)
-        answer = LaunchAnswer(cluster=name, job=job, plan=chosen.to_dict())
+        answer = LaunchAnswer(cluster=name, job=job, plan=chosen.to_dict(), lease=self._lease)
         return answer, _family(cluster, task.num_nodes, job)
 
     def exec(
@@ -238,7 +239,8 @@ class Desk:
             plan_hash=chosen.hash,
             resources=config.get("resources") or {},
             autostop=_autostop(request.autostop) or _asked_autostop(task.resources),
-            presence_s=self._presence_s,
+            presence_s=self._lease.presence_s,
+            envelope_s=self._lease.envelope_s,
             authority=self._core.secrets.put({"cert": authority.cert, "key": authority.key}),
             gpus_per_node=chosen.choice.accelerator_count or 0,
         )
@@ -267,7 +269,12 @@ class Desk:
                     spec=msgspec.json.encode(NodeSpec(rank=rank)),
                 )
             )
-        data = {"plan": chosen.hash, "nodes": task.num_nodes, "hourly_micro": chosen.hourly_micro}
+        data = {
+            "plan": chosen.hash,
+            "nodes": task.num_nodes,
+            "hourly_micro": chosen.hourly_micro,
+            "lease": msgspec.to_builtins(self._lease),
+        }
         tx.append(Event("cluster.launch", data), record=cluster_id, scope=cluster_id)
         return cluster
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from skynb.control.ledger import Money, Transaction
 from skynb.control.records import Record
 from skynb.errors import NotFoundError
-from skynb.wire import AutostopRequest, ClusterInfo, CostInfo, EventInfo, JobInfo, NodeInfo
+from skynb.wire import AutostopRequest, ClusterInfo, CostInfo, EventInfo, JobInfo, LeaseInfo, NodeInfo
 from skynb_clusters.records import JOB_FINAL, ClusterSpec, ClusterState, JobSpec, JobState, NodeState, Offer
 
 
@@ -60,6 +60,7 @@ def _cluster_info(record: Record, slots: Sequence[Record], money: Money) -> Clus
         ended_at=record.updated_at if record.final else None,
         observed_at=min(seen, default=None),
         autostop=_autostop(spec),
+        lease=LeaseInfo(presence_s=spec.presence_s, envelope_s=spec.envelope_s),
         nodes=nodes,
         final=record.final,
         error=state.error,

@@ -27,7 +27,7 @@ from skynb import __version__
 from skynb.control.clock import new_id
 from skynb.control.ledger import Claim, Ledger
 from skynb.control.secrets import write_private
-from skynb.wire import API_VERSION, ServerInfo
+from skynb.wire import API_VERSION, LeaseInfo, ServerInfo
 from skynb_clusters.core import Core
 from skynb_clusters.kinds import all_kinds
 from skynb_clusters.providers import load_providers
@@ -82,6 +82,10 @@ class SkynbApp(ExtensionApp):
         600.0, help="A node that nobody uses ends itself after so many seconds without a server."
     ).tag(config=True)
 
+    envelope_hours = Float(
+        72.0, help="A node with running work ends itself after so many hours of it without a server."
+    ).tag(config=True)
+
     service: Service
     _running: asyncio.Task[None] | None = None
     _watch: PeriodicCallback | None = None
@@ -105,7 +109,8 @@ class SkynbApp(ExtensionApp):
         owner = _server_id(folder)
         claim = Claim(owner=owner, token=secrets.token_hex(8))
         core = Core(Ledger(self.database_url), folder, load_providers(folder), owner, claim, all_kinds)
-        desk = Desk(core, presence_s=self.presence_seconds)
+        lease = LeaseInfo(presence_s=self.presence_seconds, envelope_s=self.envelope_hours * 3600)
+        desk = Desk(core, lease)
         info = ServerInfo(
             version=__version__,
             api_version=API_VERSION,

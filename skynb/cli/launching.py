@@ -101,6 +101,7 @@ def _launch(
     task: Task, cluster: str | None, asked: dict[str, Any], *, dryrun: bool, detach: bool, yes: bool
 ) -> Launch:
     from skynb.client import sdk
+    from skynb.client.words import span
 
     here = face()
     if not dryrun and not yes and here.asks():
@@ -115,6 +116,9 @@ def _launch(
         return handle
     if handle.plan is not None and "plan_hash" not in asked:
         here.say(f"Launching {handle.cluster}: {str(handle.plan).partition(chr(10))[0]}")
+    if handle.lease is not None:
+        unused, busy = span(handle.lease.presence_s), span(handle.lease.envelope_s)
+        here.say(f"Lease: without a server, unused nodes end after {unused}, busy ones after {busy}")
     if not detach:
         here.follow(handle)
     return handle

@@ -26,6 +26,7 @@ class Launch:
     """A task that was given to a cluster. The work goes on whether or not anybody holds this.
 
     cluster: its name. job_id: the job's number, None when there was nothing to run or for a dry run.
+    lease: how long its nodes live without a server; None on a cluster that was there already.
     Iterating yields the lines of the log until the job ends; `await` waits for the end.
     """
 
@@ -35,6 +36,7 @@ class Launch:
         self.cluster = answer.cluster
         self.job_id = answer.job
         self.dryrun = answer.dryrun
+        self.lease = answer.lease
         self.num_nodes = num_nodes
         self._job: JobInfo | None = None
         self._price: int | None = None if self._plan is None else int(self._plan["hourly_micro"])

@@ -164,13 +164,18 @@ def test_scripts_see_skypilots_variables(here):
     here.down("vars")
 
 
+def configured(here: Site, monkeypatch, *lines: str) -> None:
+    """The server's configuration, as a person writes it."""
+    folder = here.home / "jupyter_config"
+    folder.mkdir()
+    (folder / "jupyter_skynb_config.py").write_text("".join(f"c.SkynbApp.{line}\n" for line in lines))
+    monkeypatch.setenv("JUPYTER_CONFIG_DIR", str(folder))
+
+
 def test_nodes_without_a_server_end_themselves(monkeypatch):
     """G1: the server is killed for good; after the presence lease nothing of the cluster is left."""
     with site() as alone:
-        config = alone.home / "jupyter_config"
-        config.mkdir()
-        (config / "jupyter_skynb_config.py").write_text("c.SkynbApp.presence_seconds = 3.0\n")
-        monkeypatch.setenv("JUPYTER_CONFIG_DIR", str(config))
+        configured(alone, monkeypatch, "presence_seconds = 3.0")
         alone.launch("lost", num_nodes=2, run="echo hello")
         up(alone, "lost")
         ended(alone, "lost", 1)
@@ -187,10 +192,7 @@ def test_nodes_without_a_server_end_themselves(monkeypatch):
 def test_a_busy_node_outlives_the_lease(monkeypatch):
     """G4: work that runs when the server goes away runs to its end, and its log is whole afterwards."""
     with site() as alone:
-        config = alone.home / "jupyter_config"
-        config.mkdir()
-        (config / "jupyter_skynb_config.py").write_text("c.SkynbApp.presence_seconds = 2.0\n")
-        monkeypatch.setenv("JUPYTER_CONFIG_DIR", str(config))
+        configured(alone, monkeypatch, "presence_seconds = 2.0")
         alone.launch("busy", run="for i in 1 2 3 4 5 6; do echo $i; sleep 1; done")
         until(lambda: alone.job("busy", 1).status == "RUNNING")
         alone.kill_server()
@@ -198,3 +200,19 @@ def test_a_busy_node_outlives_the_lease(monkeypatch):
         assert alone.machines() != {}
         assert ended(alone, "busy", 1).status == "SUCCEEDED"
         assert alone.log("busy", 1) == "1\n2\n3\n4\n5\n6\n"
+
+
+def test_work_without_a_server_has_an_envelope(monkeypatch):
+    """G1: granted and shown at launch; a job that runs on and on ends with its node once the envelope is spent."""
+    with site() as alone:
+        configured(alone, monkeypatch, "presence_seconds = 2.0", "envelope_hours = 3 / 3600")
+        answer = alone.launch("long", run="sleep 600")
+        assert answer.lease is not None
+        assert (answer.lease.presence_s, answer.lease.envelope_s) == (2.0, 3.0)
+        until(lambda: alone.job("long", 1).status == "RUNNING")
+        assert alone.cluster("long").lease == answer.lease
+        time.sleep(4)  # with a server in touch, the envelope is not touched
+        assert alone.job("long", 1).status == "RUNNING"
+        alone.kill_server()
+        until(lambda: alone.machines() == {}, 40)
+        assert until(lambda: (job := alone.job("long", 1)).final and job, 30).status == "FAILED_DRIVER"

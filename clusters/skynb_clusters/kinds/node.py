@@ -178,7 +178,7 @@ class NodeKind:
                 "stop": list(provider.end_command(machine, "stop")),
                 "down": list(provider.end_command(machine, "down")),
             },
-            "lease": {"presence_s": spec.presence_s},
+            "lease": {"presence_s": spec.presence_s, "envelope_s": spec.envelope_s},
         }
 
 
