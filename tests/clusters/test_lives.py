@@ -203,7 +203,7 @@ def test_a_busy_node_outlives_the_lease(monkeypatch):
 
 
 def test_work_without_a_server_has_an_envelope(monkeypatch):
-    """G1: granted and shown at launch; a job that runs on and on ends with its node once the envelope is spent."""
+    """G1: shown at launch; a job that runs on and on ends with its node once its envelope is spent."""
     with site() as alone:
         configured(alone, monkeypatch, "presence_seconds = 2.0", "envelope_hours = 3 / 3600")
         answer = alone.launch("long", run="sleep 600")
