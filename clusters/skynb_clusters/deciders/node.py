@@ -54,7 +54,11 @@ class AgentSeen(msgspec.Struct, frozen=True):
 
 
 class NodeView(msgspec.Struct, frozen=True, kw_only=True):
-    """All that a decision about a node may rest on. `offer` is the cluster's present choice."""
+    """All that a decision about a node may rest on.
+
+    offer: the cluster's present choice. heartbeat_s: seconds between two words to an agent that is well; its
+    lease lasts several.
+    """
 
     state: NodeState
     offer: Offer
@@ -62,6 +66,7 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     agent: AgentSeen
     consistency_s: float = 0.0
     head_known: bool = True
+    heartbeat_s: float = HEARTBEAT_S
 
 
 def decide_node(record: Record, view: NodeView, now: float) -> Decision:
@@ -175,7 +180,7 @@ def _to_up(record: Record, view: NodeView, now: float) -> Decision:
         address=view.machine.machine.address if view.machine.machine else view.state.address,
     )
     event = Event("node.up", {"machine": ready.machine, "address": ready.address})
-    return Decision(status="UP", reason="", state=ready, events=(event,), seen=True, wake_in=HEARTBEAT_S)
+    return Decision(status="UP", reason="", state=ready, events=(event,), seen=True, wake_in=view.heartbeat_s)
 
 
 def _up(record: Record, view: NodeView, now: float) -> Decision:
@@ -193,7 +198,7 @@ def _up(record: Record, view: NodeView, now: float) -> Decision:
         heard, spend = _settle(heard, now, at_least_s=SETTLE_S)
         changed = heard != state or bool(record.reason)
         return Decision(
-            state=heard if changed else None, reason="", spend=spend, seen=True, wake_in=HEARTBEAT_S
+            state=heard if changed else None, reason="", spend=spend, seen=True, wake_in=view.heartbeat_s
         )
     return _silent(record, view, now)
 

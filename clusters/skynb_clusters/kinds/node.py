@@ -12,7 +12,7 @@ from skynb_agent.protocol import PROTOCOL
 from skynb_clusters import naming as names
 from skynb_clusters import tls
 from skynb_clusters.contract import Machine, NodeRequest
-from skynb_clusters.deciders.node import AgentSeen, MachineSeen, NodeView, decide_node
+from skynb_clusters.deciders.node import HEARTBEAT_S, AgentSeen, MachineSeen, NodeView, decide_node
 from skynb_clusters.deploy import start_agent
 from skynb_clusters.records import (
     ClusterSpec,
@@ -32,6 +32,7 @@ from skynb_clusters.records import (
 if TYPE_CHECKING:
     from skynb_clusters.core import Core
 
+BEATS_A_LEASE = 4
 _SILENT = AgentSeen("silent")
 
 
@@ -55,6 +56,7 @@ class NodeKind:
         agent = AgentSeen("untried")
         if machine.machine is not None and machine.machine.state == "running":
             agent = await self._agent(record, state, machine.machine)
+        spec = cluster.spec_as(ClusterSpec)
         capabilities = self._core.provider(state.offer or offer).capabilities
         return NodeView(
             state=state,
@@ -62,6 +64,7 @@ class NodeKind:
             machine=machine,
             agent=agent,
             consistency_s=capabilities.consistency_s,
+            heartbeat_s=min(HEARTBEAT_S, min(spec.presence_s, spec.envelope_s) / BEATS_A_LEASE),
             head_known=head.id == record.id or bool(head.state_as(NodeState).head_port),
         )
 
