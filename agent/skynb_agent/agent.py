@@ -102,7 +102,8 @@ class Agent:
             self._leave.set()
 
     async def _depart(self) -> None:
-        self.logs.save()
+        with suppress(OSError):  # the folder may be gone
+            self.logs.save()
         if self.listener is not None:
             self.listener.close()
         for peer in list(self._peers):
@@ -171,6 +172,10 @@ class Agent:
         tidied = time.monotonic()
         while self.ending is None:
             await asyncio.sleep(1.0)
+            if not (self.config.root / "config.json").exists():
+                note("the folder of this agent is gone: leaving")
+                self.leave()
+                return
             if self.head is not None:
                 self.head.book.save_late()
             order = self.watchdog.tick()

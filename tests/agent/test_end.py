@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
@@ -167,3 +168,24 @@ def test_a_failing_end_command_is_tried_again(make_cluster, eventually):
     node.call("end", mode="down")
     eventually(lambda: "the end command failed" in (node.root / "agent.log").read_text(), "nothing was said")
     assert node.call("hello")["ending"] == "down"
+
+
+def test_an_agent_whose_folder_is_gone_leaves(make_cluster, eventually):
+    """Whoever deletes a node's folder leaves no agent behind that serves nothing."""
+    cluster = make_cluster()
+    (node,) = cluster.start()
+    pid = node.call("hello")["pid"]
+    away = node.root.with_name("away")
+    node.root.rename(away)
+    try:
+        eventually(lambda: not is_running(pid), "the agent is still there")
+    finally:
+        away.rename(node.root)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state not in {"Z", "X"}
