@@ -69,17 +69,19 @@ class House:
         assert not left, left
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server_house(tmp_path_factory):
-    """One server for the tests of this process."""
+    """One server for the tests of a file; after it, the home of this process is what it was."""
     folder = tmp_path_factory.mktemp("house")
     before = os.environ["SKYNB_HOME"]
     os.environ["SKYNB_HOME"] = str(folder)
     made = House(folder)
-    server.start()
-    yield made
-    made.end()
-    os.environ["SKYNB_HOME"] = before
+    try:
+        server.start()
+        yield made
+        made.end()
+    finally:
+        os.environ["SKYNB_HOME"] = before
 
 
 @pytest.fixture
