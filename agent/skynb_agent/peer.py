@@ -162,7 +162,8 @@ class Peer:
                 call.number, Codes.INTERNAL, f"{call.method}: {error.strerror or type(error).__name__}"
             )
         except Exception as error:  # noqa: BLE001 - whoever asked must get an answer
-            note("a bug:", call.method, *traceback.format_exception(type(error), error, error.__traceback__))
+            where = traceback.format_tb(error.__traceback__)  # without its message, for the reason above
+            note("a bug:", call.method, type(error).__name__, *where)
             body = failure(call.number, Codes.INTERNAL, f"{call.method}: {type(error).__name__}")
         await self.send(body)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import pytest
+
+from skynb_agent import processes
 
 
 def _end(folder):
@@ -175,17 +176,15 @@ def test_an_agent_whose_folder_is_gone_leaves(make_cluster, eventually):
     cluster = make_cluster()
     (node,) = cluster.start()
     pid = node.call("hello")["pid"]
+    assert _is_running(pid)
     away = node.root.with_name("away")
     node.root.rename(away)
     try:
-        eventually(lambda: not is_running(pid), "the agent is still there")
+        eventually(lambda: not _is_running(pid), "the agent is still there")
     finally:
         away.rename(node.root)
 
 
-def is_running(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state not in {"Z", "X"}
+def _is_running(pid: int) -> bool:
+    found = processes.look(pid)
+    return found is not None and not found.zombie
