@@ -31,6 +31,8 @@ class Fact(NamedTuple):
     spot_as_of: str | None
     source: str
     confidence: str
+    local_disk_gib: float | None = None
+    local_disk_kind: str | None = None  # nvme or ssd
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,8 @@ class Offer:
     region None: the price holds wherever the cloud offers the type. zone None: any zone of the region.
     hourly_micro, spot_hourly_micro: micro-dollars per hour for the whole machine; spot None: not offered or
     not known. as_of, spot_as_of: ISO date of the price at its source, None where the source carries none.
-    accelerator_memory_gib: GiB of each accelerator.
+    accelerator_memory_gib: GiB of each accelerator. local_disk_gib: GiB of all disks in the machine; None:
+    none, or not known. local_disk_kind: `nvme` or `ssd`.
     """
 
     cloud: str
@@ -59,6 +62,24 @@ class Offer:
     spot_as_of: str | None
     source: str
     confidence: str
+    local_disk_gib: float | None = None
+    local_disk_kind: str | None = None
+
+
+class Scope(NamedTuple):
+    """A part of the catalog: what a failure disproves, a discount covers, a reservation holds.
+
+    An offer belongs to it if it states every word that is given here; None leaves a word open. instance_type
+    is a name or a shell pattern (`p5.*`), accelerator a canonical name. spot: offers asked for by their
+    spot price (True), by their on-demand price (False).
+    """
+
+    cloud: str | None = None
+    region: str | None = None
+    zone: str | None = None
+    instance_type: str | None = None
+    accelerator: str | None = None
+    spot: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +121,9 @@ class Query:
     accelerators: canonical names, any of which will do, `count` of them; none named means a machine without
     any, unless `instance_type` names the machine. A region or zone also admits offers that state none.
     spot: only offers with a spot price, ranked by it. max_hourly_micro limits the price that ranks.
-    clouds None: every cloud. limit None: all.
+    arch also admits offers that state none. local_disk: GiB; local_disk_kind `nvme` admits that only, None
+    any. within: only offers of this scope; without: none of any of these. clouds None: every cloud. limit
+    None: all.
     """
 
     accelerators: tuple[str, ...] = ()
@@ -114,6 +137,10 @@ class Query:
     spot: bool = False
     max_hourly_micro: int | None = None
     arch: str | None = None
+    local_disk: Amount | None = None
+    local_disk_kind: str | None = None
+    within: Scope | None = None
+    without: tuple[Scope, ...] = ()
     limit: int | None = None
 
 
