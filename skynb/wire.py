@@ -52,11 +52,15 @@ class LeaseInfo(msgspec.Struct, kw_only=True):
 
 
 class LaunchAnswer(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """job: its number on the cluster; None when the task has nothing to run. plan: as `Plan.to_dict()`."""
+    """job: its number on the cluster; None when the task has nothing to run. plan: as `Plan.to_dict()`.
+
+    hourly_micro: micro-dollars per hour of all nodes of a new cluster.
+    """
 
     cluster: str
     job: int | None = None
     plan: dict[str, Any] | None = None
+    hourly_micro: int | None = None
     dryrun: bool = False
     lease: LeaseInfo | None = None
 

@@ -79,10 +79,18 @@ class Desk:
                 mend="Look at `skynb plan` again",
             )
         if request.dryrun:
-            return LaunchAnswer(cluster=name, plan=chosen.to_dict(), dryrun=True), ()
+            return LaunchAnswer(
+                cluster=name, plan=chosen.to_dict(), hourly_micro=chosen.hourly_micro, dryrun=True
+            ), ()
         cluster = self._insert_cluster(tx, name, task, chosen, request, user)
         job = self._insert_job(tx, cluster, task, request.setup, user, bundle)
-        answer = LaunchAnswer(cluster=name, job=job, plan=chosen.to_dict(), lease=self._lease)
+        answer = LaunchAnswer(
+            cluster=name,
+            job=job,
+            plan=chosen.to_dict(),
+            hourly_micro=chosen.hourly_micro,
+            lease=self._lease,
+        )
         return answer, _family(cluster, task.num_nodes, job)
 
     def exec(

@@ -15,7 +15,7 @@ from skynb.cli.face import face
 from skynb.errors import SpecError
 
 if TYPE_CHECKING:
-    from skynb.spec import Task
+    from skynb.spec import Dag, Task
 
 _RESOURCES = (
     "infra",
@@ -40,14 +40,29 @@ _ASSIGNED = re.compile(r"(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*)")
 
 
 def task_from(entrypoint: Sequence[str], fields: dict[str, Any]) -> Task:
-    """The task of a YAML file, a bare command, `-` (standard input) or the cell, with the options over it."""
+    """The one task of a YAML file, a bare command, `-` (standard input) or the cell, the options over it."""
+    from skynb.client.tasks import only_task
+
+    return only_task(dag_from(entrypoint, fields))
+
+
+def dag_from(entrypoint: Sequence[str], fields: dict[str, Any]) -> Dag:
+    """The same for any number of tasks; options go over each of them."""
     if fields["infra"] and any(fields[key] for key in ("cloud", "region", "zone")):
         raise click.UsageError("--infra says cloud, region and zone")
     envs = _variables("env", fields)
     secrets = _variables("secret", fields)
-    task = _parsed(_source(entrypoint), envs, secrets)
-    if fields["name"]:
-        task.name = fields["name"]
+    dag = _parsed(_source(entrypoint), envs, secrets)
+    if fields["name"] and len(dag) > 1:
+        dag.name = fields["name"]
+    for task in dag:
+        if fields["name"] and len(dag) == 1:
+            task.name = dag.name = fields["name"]
+        _lay_over(task, fields)
+    return dag
+
+
+def _lay_over(task: Task, fields: dict[str, Any]) -> None:
     if fields["num_nodes"] is not None:
         task.num_nodes = fields["num_nodes"]
     if fields["workdir"] or fields["git_url"] or fields["git_ref"]:
@@ -55,7 +70,8 @@ def task_from(entrypoint: Sequence[str], fields: dict[str, Any]) -> Task:
     overrides = {key: _cleared(fields[key]) for key in _RESOURCES if fields[key] not in (None, ())}
     if fields["gpus"] is not None:
         overrides["accelerators"] = _cleared(fields["gpus"])
-    return task.set_resources_override(overrides) if overrides else task
+    if overrides:
+        task.set_resources_override(overrides)
 
 
 def _source(entrypoint: Sequence[str]) -> str | Path:
@@ -72,19 +88,19 @@ def _source(entrypoint: Sequence[str]) -> str | Path:
     return " ".join(entrypoint)
 
 
-def _parsed(source: str | Path, envs: dict[str, str], secrets: dict[str, str]) -> Task:
-    from skynb.client.tasks import task_of
+def _parsed(source: str | Path, envs: dict[str, str], secrets: dict[str, str]) -> Dag:
+    from skynb.client.tasks import dag_of
     from skynb.spec import Task, load_dag
 
     if isinstance(source, Path) or is_yaml(source):
-        return task_of(load_dag(source, env_overrides=envs, secrets_overrides=secrets))
+        return load_dag(source, env_overrides=envs, secrets_overrides=secrets)
     script = source.strip("\n")
     first = script.partition("\n")[0]
     if first.startswith("#!") and not _SHELLS.match(first):
         mend = "Run the interpreter from the script, as in `python3 - <<'END'`"
         raise SpecError(f"a bare script is for bash, not for {first[2:].strip()!r}", where="run", mend=mend)
     config = {"run": script} if script.strip() else {}
-    return Task.from_yaml_config(config, envs, secrets)
+    return dag_of(Task.from_yaml_config(config, envs, secrets))
 
 
 def is_yaml(text: str) -> bool:

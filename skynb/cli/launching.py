@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from skynb.cli import options
-from skynb.cli.entrypoint import task_from
+from skynb.cli.entrypoint import dag_from, task_from
 from skynb.cli.face import face
 
 if TYPE_CHECKING:
     from skynb.client.launch import Launch
     from skynb.planning import Plan
+    from skynb.planning.diff import PlanDiff
+    from skynb.planning.planner import Minimize
+    from skynb.planning.why import Why
     from skynb.spec import Task
 
 _entrypoint = click.argument("entrypoint", nargs=-1)
@@ -84,17 +87,60 @@ def exec_(words: tuple[str, ...], cluster: str | None, detach: bool, **fields: A
 
 @click.command()
 @_entrypoint
+@click.option("--minimize", type=click.Choice(["cost", "time"]), default="cost", help="What is best.")
+@click.option("--deadline", type=float, metavar="HOURS", help="Only what is done by then.")
+@click.option(
+    "--hours",
+    multiple=True,
+    metavar="[KEY=]HOURS",
+    help="How long the work takes: in all, or by accelerator (H100:8=1.5), task (train=2) or both "
+    "(train/H100=1). Repeatable; default 1.",
+)
+@click.option("--diff", "old", metavar="PLAN", help="Show what differs from a kept plan (-o json).")
+@click.option("--why", is_flag=True, help="Show for every kind of offer why it is no candidate.")
 @options.output
 @options.task_fields
 @options.config
-def plan(entrypoint: tuple[str, ...], **fields: Any) -> Plan:
-    """Show what a task would run on, what else it could, and the price. No server is asked.
+def plan(
+    entrypoint: tuple[str, ...],
+    minimize: Minimize,
+    deadline: float | None,
+    hours: tuple[str, ...],
+    old: str | None,
+    why: bool,
+    **fields: Any,
+) -> Plan | PlanDiff | Why:
+    """Show what tasks would run on, what else they could, and the price. No server is asked.
 
     `skynb launch --dryrun` plans with what the server may use.
     """
+    if old and why:
+        raise click.UsageError("--diff and --why are two answers; ask for one")
     from skynb.client import sdk
 
-    return sdk.plan(task_from(entrypoint, fields))
+    asked = {"minimize": minimize, "deadline_hours": deadline, "hours": _hours(hours)}
+    dag = dag_from(entrypoint, fields)
+    if why:
+        return sdk.why(dag, **asked)
+    found = sdk.plan(dag, **asked)
+    if old is None:
+        return found
+    from skynb.planning.diff import diff
+    from skynb.planning.reading import read_plan_file
+
+    return diff(read_plan_file(old), found)
+
+
+def _hours(words: tuple[str, ...]) -> dict[str, float] | None:
+    found: dict[str, float] = {}
+    for word in words:
+        key, _, number = word.rpartition("=")
+        try:
+            found[key] = float(number)
+        except ValueError:
+            message = f"{number!r} is not a number of hours"
+            raise click.BadParameter(message, param_hint="--hours") from None
+    return found or None
 
 
 def _launch(

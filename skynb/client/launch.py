@@ -39,7 +39,7 @@ class Launch:
         self.lease = answer.lease
         self.num_nodes = num_nodes
         self._job: JobInfo | None = None
-        self._price: int | None = None if self._plan is None else int(self._plan["hourly_micro"])
+        self._price = answer.hourly_micro
 
     @cached_property
     def plan(self) -> Plan | None:

@@ -18,7 +18,7 @@ from skynb.client.http import Connection, segment
 from skynb.client.launch import Launch, failure
 from skynb.client.listings import Checks, Clusters, Costs, Events, Jobs
 from skynb.client.logs import log_lines
-from skynb.client.tasks import packed, task_of
+from skynb.client.tasks import dag_of, packed, task_of
 from skynb.client.waiting import until
 from skynb.errors import ConflictError, NotFoundError, ProviderError, SpecError
 from skynb.wire import (
@@ -39,6 +39,7 @@ from skynb.wire import (
 if TYPE_CHECKING:
     from skynb.client.tasks import TaskLike
     from skynb.planning import GpuTable, Plan
+    from skynb.planning.why import Why
 
 WAIT_FOR = ("jobs_and_ssh", "jobs", "none")
 
@@ -84,10 +85,20 @@ def exec(task: TaskLike, cluster_name: str) -> Launch:
 
 
 def plan(task: TaskLike, **options: Any) -> Plan:
-    """What the task would run on, by the catalog alone. Options: those of `skynb.planning.plan`."""
+    """What the tasks would run on, by the catalog alone. Options: those of `skynb.planning.plan`."""
     from skynb.planning import plan
 
-    return plan(task_of(task), **options)
+    return plan(dag_of(task), **options)
+
+
+def why(task: TaskLike, **options: Any) -> Why:
+    """The plan, and for every kind of offer in the catalog the one reason why it is no candidate.
+
+    Options: those of `skynb.planning.plan`.
+    """
+    from skynb.planning.why import why
+
+    return why(dag_of(task), **options)
 
 
 def gpus(name: str | None = None, **options: Any) -> GpuTable:

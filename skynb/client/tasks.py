@@ -16,13 +16,25 @@ if TYPE_CHECKING:
 
 def task_of(task: TaskLike) -> Task:
     """The one task of a Task, a Dag, a YAML file or text, or a mapping. SpecError, or UnsupportedError."""
+    return only_task(dag_of(task))
+
+
+def dag_of(task: TaskLike) -> Dag:
+    """The tasks of a Task, a Dag, a YAML file or text, or a mapping. SpecError."""
     from skynb.spec import Dag, Task, load_dag
 
-    if isinstance(task, Task):
+    if isinstance(task, Dag):
         return task
-    if isinstance(task, Mapping):
-        return Task.from_yaml_config(task)
-    dag = task if isinstance(task, Dag) else load_dag(task)
+    if isinstance(task, (Task, Mapping)):
+        one = task if isinstance(task, Task) else Task.from_yaml_config(task)
+        dag = Dag(one.name)
+        dag.add(one)
+        return dag
+    return load_dag(task)
+
+
+def only_task(dag: Dag) -> Task:
+    """The task of a Dag that has one. SpecError, or UnsupportedError."""
     if len(dag) == 1:
         return dag.tasks[0]
     if not len(dag):

@@ -10,7 +10,7 @@ from skynb.errors import NoOfferError, SpecError
 from skynb_catalog import Amount, Query, UnknownAcceleratorError, by_memory, resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from skynb.planning.words import AcceleratorLike, ItemLike, QuantityLike
 
@@ -47,11 +47,14 @@ SKYPILOT_CLOUDS = frozenset(
     }
 )
 _ALSO = {"k8s": "kubernetes"}
+ARCH_LABEL = "kubernetes.io/arch"  # the well-known label; SkyPilot's resources have no field of their own
+_ARCHES = {"amd64": "x86_64", "x86_64": "x86_64", "arm64": "arm64", "aarch64": "arm64"}
+_USUAL_ARCH = "x86_64"
 _DEFAULT_CPUS = Amount(8, at_least=True)
 _DEFAULT_MEMORY = Amount(4, at_least=True, per_cpu=True)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ask:
     """An alternative as a query of the catalog.
 
@@ -82,6 +85,7 @@ def ask(item: ItemLike, alternative: int, *, enabled: Sequence[str] | None, know
     names, count = _accelerators(item.accelerators)
     bare = not names and item.cpus is None and item.memory is None and item.instance_type is None
     defaulted = bare and cloud != LOCAL
+    disk, disk_kind = _local_disk(item.local_disk)
     query = Query(
         accelerators=names,
         count=count,
@@ -93,6 +97,9 @@ def ask(item: ItemLike, alternative: int, *, enabled: Sequence[str] | None, know
         instance_type=item.instance_type,
         spot=bool(item.use_spot),
         max_hourly_micro=None if item.max_hourly_cost is None else round(item.max_hourly_cost * 1_000_000),
+        arch=_arch(item.labels, usual=not names and item.instance_type is None and cloud != LOCAL),
+        local_disk=disk,
+        local_disk_kind=disk_kind,
     )
     return Ask(alternative, cloud, query, defaulted, zone if account_zone else None)
 
@@ -165,6 +172,29 @@ def _accelerators(asked: Sequence[AcceleratorLike]) -> tuple[tuple[str, ...], fl
                 where="resources.accelerators",
             )
     return tuple(accelerator.name for accelerator in found), one.count
+
+
+def _arch(labels: Mapping[str, str], *, usual: bool) -> str | None:
+    """The architecture that the label names; without one, what programs are usually built for."""
+    asked = labels.get(ARCH_LABEL)
+    if asked is None:
+        return _USUAL_ARCH if usual else None
+    if asked.casefold() not in _ARCHES:
+        raise SpecError(
+            f"{asked!r} is not an architecture",
+            mend="Write `amd64` or `arm64`",
+            where=f"resources.labels.{ARCH_LABEL}",
+        )
+    return _ARCHES[asked.casefold()]
+
+
+def _local_disk(spelling: str | None) -> tuple[Amount | None, str | None]:
+    """GB of the disks in the machine, and the kind; `ssd` admits NVMe ones."""
+    if spelling is None:
+        return None, None
+    kind, _, size = spelling.partition(":")
+    gigabytes = int(size.removesuffix("+"))
+    return Amount(gigabytes * 1e9 / 2**30, size.endswith("+")), kind if kind == "nvme" else None
 
 
 def _sizes(vendor: str | None) -> str:

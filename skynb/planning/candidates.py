@@ -1,24 +1,26 @@
-"""From offers to candidates, and the one rule that orders them. Pure."""
+"""From offers to candidates, and the rules that order them. Pure."""
 
 from __future__ import annotations
 
 from heapq import merge
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from skynb.planning.asks import LOCAL, SIMULATED, simulated
-from skynb.planning.model import Candidate
+from skynb.planning.model import HOUR, Candidate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from skynb.planning.asks import Ask
     from skynb_catalog import Amount, Offer, Query
 
+Rank: TypeAlias = "tuple[Any, ...]"
+
 _COUNT_SLACK = 0.0101  # a third is written 0.33, 0.333 or 0.33333333
 
 
-def candidate(offer: Offer, ask: Ask) -> Candidate:
+def candidate(offer: Offer, ask: Ask, seconds: int = HOUR, *, hint: bool = False) -> Candidate:
     """The offer as an answer to the ask; a price that holds everywhere is placed where the ask wants it."""
     spot = ask.query.spot
     price = offer.spot_hourly_micro if spot and offer.spot_hourly_micro is not None else offer.hourly_micro
@@ -41,18 +43,42 @@ def candidate(offer: Offer, ask: Ask) -> Candidate:
         as_of=offer.spot_as_of if spot else offer.as_of,
         source=offer.source,
         confidence=offer.confidence,
+        local_disk_gib=offer.local_disk_gib,
+        local_disk_kind=offer.local_disk_kind,
+        seconds=seconds,
+        hint=hint,
     )
 
 
-def ranked(groups: Sequence[Iterable[Candidate]], *, ordered: bool) -> list[Candidate]:
-    """All candidates, best first: group after group if their order is a preference, else by price.
+def by_cost(one: Candidate) -> Rank:
+    """Cheapest first, for the whole run of the task; names last, so that ties never depend on chance."""
+    place = (one.cloud, one.region or "", one.zone or "")
+    return (one.hint, one.hourly_micro * one.seconds, one.seconds, *place, one.instance_type, one.alternative)
 
-    Each group is in order of rank already. A machine that several groups offer stands once, for the first.
+
+def by_time(one: Candidate) -> Rank:
+    """Soonest done first, then cheapest."""
+    place = (one.cloud, one.region or "", one.zone or "")
+    return (one.hint, one.seconds, one.hourly_micro, *place, one.instance_type, one.alternative)
+
+
+def ranked(groups: Sequence[Iterable[Candidate]], rank: Callable[[Candidate], Rank]) -> list[Candidate]:
+    """All candidates of groups that are each in order, best first.
+
+    A machine that several groups offer stands once, for the best.
     """
-    in_order = chain(*groups) if ordered else merge(*groups, key=lambda one: one.rank)
-    seen: dict[tuple[str, str | None, str | None, str, bool], Candidate] = {}
-    for one in in_order:
-        seen.setdefault((one.cloud, one.region, one.zone, one.instance_type, one.spot), one)
+    return _once(merge(*groups, key=rank))
+
+
+def preferred(groups: Sequence[Iterable[Candidate]]) -> list[Candidate]:
+    """All candidates, group after group, since their order is a preference; each machine once."""
+    return _once(chain(*groups))
+
+
+def _once(candidates: Iterable[Candidate]) -> list[Candidate]:
+    seen: dict[tuple[str, str, str, str, bool], Candidate] = {}
+    for one in candidates:
+        seen.setdefault(one.key, one)
     return list(seen.values())
 
 
@@ -64,8 +90,9 @@ def admits(ask: Ask, offer: Offer) -> bool:
         (ask.cloud in {None, offer.cloud} or (ask.cloud == SIMULATED and simulated(offer.cloud)))
         and _place(query, offer)
         and query.instance_type in {None, offer.instance_type}
-        and query.arch in {None, offer.arch}
+        and (own or query.arch is None or offer.arch in {None, query.arch})
         and _accelerated(query, offer, own=own)
+        and (own or _disk(query, offer))
         and _enough(query.cpus, offer.vcpus, offer.vcpus, own=own)
         and _enough(query.memory, offer.memory_gib, offer.vcpus, own=own)
         and _affordable(query, offer)
@@ -99,6 +126,13 @@ def _accelerated(query: Query, offer: Offer, *, own: bool) -> bool:
     return offer.accelerator in query.accelerators and (
         has >= query.count if own else abs(has - query.count) <= exact
     )
+
+
+def _disk(query: Query, offer: Offer) -> bool:
+    if query.local_disk is None:
+        return True
+    kind = query.local_disk_kind in {None, offer.local_disk_kind}
+    return kind and _enough(query.local_disk, offer.local_disk_gib, None, own=False)
 
 
 def _enough(asked: Amount | None, has: float | None, vcpus: float | None, *, own: bool) -> bool:

@@ -1,92 +1,116 @@
-"""Plans and lists of accelerators as text and as HTML. Every value is escaped; nothing here imports rich."""
+"""Plans and what is said about them, as text and as HTML.
+
+Every value is escaped; nothing here imports rich.
+"""
 
 from __future__ import annotations
 
 from html import escape
+from itertools import groupby
 from typing import TYPE_CHECKING
 
+from skynb.planning.market import hours_text
+from skynb.planning.model import HOUR
 from skynb.planning.why_not import dollars
-from skynb.tables import html_table, text_table
+from skynb.tables import html_table, price_bars, text_table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from skynb.planning.listing import GpuTable
-    from skynb.planning.model import Candidate, Plan
-    from skynb.tables import Style
-    from skynb_catalog import Listing
+    from skynb.planning.diff import PlanDiff
+    from skynb.planning.model import Candidate, Plan, TaskPlan
+    from skynb.planning.why import Why
 
 _ROWS = 10
-_PLAN_HEAD = ("", "infra", "instance type", "vCPUs", "GiB", "accelerators", "$/h", "priced", "confidence")
-_GPU_HEAD = (
-    "accelerator",
-    "GiB",
-    "cloud",
-    "region",
-    "instance type",
-    "vCPUs",
-    "RAM",
-    "$/h",
-    "spot",
-    "priced",
-    "",
-)
+_HEAD = ("", "infra", "instance type", "vCPUs", "GiB", "accelerators", "$/h")
+_TIMED = ("hours", "cost")
+_TAIL = ("saving", "price age", "confidence")
+_DIFF_HEAD = ("task", "what", "before", "after")
+_WHY_HEAD = ("cloud", "offers", "why not", "for example")
 
 
 def plan_text(plan: Plan) -> str:
     """The plan as a terminal shows it."""
-    rows = [_candidate_cells("->" if not number else str(number), one) for number, one in _top(plan)]
-    return "\n".join([_headline(plan), *text_table(_PLAN_HEAD, rows), *_notes(plan)])
+    lines = []
+    for task in plan.tasks:
+        head = _head(task)
+        rows = [_cells(plan, task, "->" if not number else str(number), one) for number, one in _top(task)]
+        lines += [_headline(task), *text_table(head, rows), *_notes(plan, task), ""]
+    return "\n".join([*lines, *_summary(plan)]).rstrip()
 
 
 def plan_html(plan: Plan) -> str:
     """The plan as a notebook shows it."""
-    top = _top(plan)
-    rows = [_candidate_cells("✓" if not number else str(number), one) for number, one in top]
-    bars = _bars(_PLAN_HEAD, [one.hourly_micro for _, one in top])
-    notes = "".join(f"<li>{escape(note)}</li>" for note in _notes(plan))
-    table = html_table(_PLAN_HEAD, rows, bars)
-    return f"<p><b>{escape(_headline(plan))}</b></p>{table}<ul>{notes}</ul>"
+    parts = []
+    for task in plan.tasks:
+        head, top = _head(task), _top(task)
+        rows = [_cells(plan, task, "✓" if not number else str(number), one) for number, one in top]
+        bars = price_bars(head, [one.hourly_micro for _, one in top])
+        table = html_table(head, rows, bars, sortable=True)
+        parts.append(f"<p><b>{escape(_headline(task))}</b></p>{table}{_list(_notes(plan, task))}")
+    summary = "".join(f"<p>{escape(line)}</p>" for line in _summary(plan))
+    return "".join(parts) + summary
 
 
-def gpus_text(table: GpuTable) -> str:
-    """The list as a terminal shows it."""
-    rows = [_listing_cells(row) for row in table.rows]
-    return "\n".join([*text_table(_GPU_HEAD, rows), _legend(table)])
+def diff_text(diff: PlanDiff) -> str:
+    """The changes as a terminal shows them."""
+    if not diff:
+        return "Nothing differs."
+    rows = [[one.task or "plan", one.what, one.before or "-", one.after or "-"] for one in diff.changes]
+    return "\n".join(text_table(_DIFF_HEAD, rows))
 
 
-def gpus_html(table: GpuTable) -> str:
-    """The list as a notebook shows it."""
-    rows = [_listing_cells(row) for row in table.rows]
-    bars = _bars(_GPU_HEAD, [row.hourly_micro or 0 for row in table.rows])
-    return f"{html_table(_GPU_HEAD, rows, bars)}<p>{escape(_legend(table))}</p>"
+def diff_html(diff: PlanDiff) -> str:
+    """The changes as a notebook shows them."""
+    if not diff:
+        return "<p>Nothing differs.</p>"
+    rows = [[one.task or "plan", one.what, one.before or "-", one.after or "-"] for one in diff.changes]
+    return html_table(_DIFF_HEAD, rows)
 
 
-def _headline(plan: Plan) -> str:
-    choice = plan.choice
-    nodes = f"{plan.num_nodes}× " if plan.num_nodes > 1 else ""
-    name = f"{plan.task}: " if plan.task else ""
-    spot = " spot" if choice.spot else ""
-    return f"{name}{nodes}{choice.instance_type}{spot} on {choice.infra}, {dollars(plan.hourly_micro)}/h"
+def why_text(why: Why) -> str:
+    """The plan and the reasons as a terminal shows them."""
+    lines = [str(why.plan)]
+    for title, rows in _why_rows(why):
+        lines += ["", title, *text_table(_WHY_HEAD, rows)]
+    return "\n".join(lines)
 
 
-def _top(plan: Plan) -> list[tuple[int, Candidate]]:
-    return list(enumerate([plan.choice, *plan.alternatives[: _ROWS - 1]]))
-
-
-def _notes(plan: Plan) -> list[str]:
-    rest = len(plan.alternatives) + plan.more - (len(_top(plan)) - 1)
-    age = "undated" if plan.price_age_days is None else f"{plan.price_age_days} days old"
-    notes = [f"and {rest} further candidates"] if rest > 0 else []
-    notes.append(f"price {age}, confidence {plan.confidence}, source: {plan.source}")
-    notes.extend(plan.stale)
-    notes.extend(
-        f"not {one.cloud or f'alternative {one.alternative + 1}'}: {one.reason}" for one in plan.rejected
+def why_html(why: Why) -> str:
+    """The plan and the reasons as a notebook shows them."""
+    tables = (
+        f"<p><b>{escape(title)}</b></p>{html_table(_WHY_HEAD, rows, sortable=True)}"
+        for title, rows in _why_rows(why)
     )
-    return notes
+    return plan_html(why.plan) + "".join(tables)
 
 
-def _candidate_cells(mark: str, one: Candidate) -> list[str]:
+def _why_rows(why: Why) -> Iterator[tuple[str, list[list[str]]]]:
+    """A table for each alternative of each task, the reason that rules out least first."""
+    several = len({(one.task, one.alternative) for one in why.reasons}) > 1
+    for (task, alternative), group in groupby(why.reasons, key=lambda one: (one.task, one.alternative)):
+        title = "Not candidates" + (f": {task or 'alternative'} {alternative + 1}" if several else "")
+        reasons = sorted(group, key=lambda one: (one.cloud, one.offers, one.reason))
+        yield title, [[one.cloud, str(one.offers), one.reason, one.example or ""] for one in reasons]
+
+
+def _headline(task: TaskPlan) -> str:
+    choice = task.choice
+    nodes = f"{task.num_nodes}× " if task.num_nodes > 1 else ""
+    name = f"{task.task}: " if task.task else ""
+    spot = " spot" if choice.spot else ""
+    return f"{name}{nodes}{choice.instance_type}{spot} on {choice.infra}, {dollars(task.hourly_micro)}/h"
+
+
+def _head(task: TaskPlan) -> tuple[str, ...]:
+    terms = ("terms",) if any(one.terms for _, one in _top(task)) else ()
+    return (*_HEAD, *(_TIMED if _timed(task) else ()), *_TAIL, *terms)
+
+
+def _cells(plan: Plan, task: TaskPlan, mark: str, one: Candidate) -> list[str]:
+    hours = [hours_text(one.seconds), dollars(one.cost_micro(task.num_nodes))] if _timed(task) else []
+    terms = [one.terms] if any(other.terms for _, other in _top(task)) else []
+    age = plan.age_days(one)
     return [
         mark,
         one.infra,
@@ -95,45 +119,66 @@ def _candidate_cells(mark: str, one: Candidate) -> list[str]:
         _number(one.memory_gib),
         f"{one.accelerator}:{_number(one.accelerator_count)}" if one.accelerator else "-",
         dollars(one.hourly_micro),
-        one.as_of or "undated",
-        one.confidence,
+        *hours,
+        saving(one.hourly_micro, one.on_demand_micro),
+        "undated" if age is None else f"{age} d",
+        f"{one.confidence}, hint" if one.hint else one.confidence,
+        *terms,
     ]
 
 
-def _listing_cells(row: Listing) -> list[str]:
-    return [
-        f"{row.accelerator}:{_number(row.accelerator_count)}",
-        _number(row.accelerator_memory_gib),
-        row.cloud,
-        row.region or "any",
-        row.instance_type,
-        _number(row.vcpus),
-        _number(row.memory_gib),
-        "?" if row.hourly_micro is None else dollars(row.hourly_micro),
-        "-" if row.spot_hourly_micro is None else dollars(row.spot_hourly_micro),
-        row.as_of or "undated",
-        row.confidence if row.launchable else "list price",
-    ]
+def saving(price: int | None, on_demand: int | None) -> str:
+    """How far a price lies below the on-demand one: `-62%`, or `-` where it does not."""
+    if not price or not on_demand or price >= on_demand:
+        return "-" if price != 0 or not on_demand else "-100%"
+    return f"-{100 - round(100 * price / on_demand)}%"
 
 
-def _legend(table: GpuTable) -> str:
-    region = "each region" if table.all_regions else "the cheapest region"
-    return f"{len(table.rows)} rows, prices of {region}; snapshot of {table.snapshot_date}"
+def _timed(task: TaskPlan) -> bool:
+    return any(one.seconds != HOUR for one in (task.choice, *task.alternatives))
+
+
+def _top(task: TaskPlan) -> list[tuple[int, Candidate]]:
+    return list(enumerate([task.choice, *task.alternatives[: _ROWS - 1]]))
+
+
+def _notes(plan: Plan, task: TaskPlan) -> list[str]:
+    choice = task.choice
+    rest = len(task.alternatives) + task.more - (len(_top(task)) - 1)
+    age = plan.age_days(choice)
+    when = "undated" if age is None else f"{age} days old"
+    notes = [f"and {rest} further candidates"] if rest > 0 else []
+    notes.append(f"price {when}, confidence {choice.confidence}, source: {choice.source}")
+    if choice.terms:
+        notes.append(f"{choice.terms}: by your offers.yaml; listed at {dollars(choice.on_demand_micro)}/h")
+    if _timed(task):
+        notes.append(f"hours {task.estimate}")
+    notes.extend(task.stale)
+    notes.extend(
+        f"not {one.cloud or f'alternative {one.alternative + 1}'}: {one.reason}" for one in task.rejected
+    )
+    return notes
+
+
+def _summary(plan: Plan) -> list[str]:
+    lines = []
+    for one in plan.transfers:
+        to = plan.tasks[one.then].task or f"task {one.then + 1}"
+        cost = f"{dollars(one.micro)}, {hours_text(one.seconds)}" if one.source != one.target else "no egress"
+        lines.append(f"{one.gigabytes:g} GB into {to}, {one.source} -> {one.target}: {cost}")
+    if len(plan.tasks) > 1:
+        goal = f"least {plan.minimize}"
+        if plan.deadline_seconds is not None:
+            goal += f" within {hours_text(plan.deadline_seconds)}"
+        lines.append(f"In all {dollars(plan.cost_micro)} in {hours_text(plan.seconds)}: {goal}")
+    if not plan.exact:
+        lines.append(f"Not proved to be the best; nothing is below {dollars(plan.least_micro)}")
+    return [*lines, *(f"blocked: {one}" for one in plan.blocks)]
+
+
+def _list(notes: Sequence[str]) -> str:
+    return f"<ul>{''.join(f'<li>{escape(note)}</li>' for note in notes)}</ul>"
 
 
 def _number(value: float | None) -> str:
     return "?" if value is None else f"{value:g}"
-
-
-def _bars(head: Sequence[str], prices: Sequence[int]) -> Style:
-    """A bar behind each price, as long as the price is near the dearest."""
-    dearest = max(prices, default=0)
-    shade = "rgba(33, 150, 243, 0.25)"
-
-    def style(row: int, column: int) -> str:
-        if head[column] != "$/h":
-            return ""
-        percent = round(100 * prices[row] / dearest) if dearest else 0
-        return f"background: linear-gradient(to right, {shade} {percent}%, transparent {percent}%)"
-
-    return style

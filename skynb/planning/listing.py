@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime, timezone
 from typing import Any
 
 import msgspec
@@ -13,24 +14,28 @@ from skynb_catalog import Catalog, CatalogError, Listing, UnknownAcceleratorErro
 
 
 class GpuTable(msgspec.Struct, frozen=True):
-    """Rows in the order of accelerator, count and price; prices in micro-dollars per hour per machine."""
+    """Rows in the order of accelerator, count and price; prices in micro-dollars per hour per machine.
+
+    today: the ISO date from which the age of prices counts.
+    """
 
     rows: tuple[Listing, ...]
     all_regions: bool
     snapshot: str
     snapshot_date: str
+    today: str
 
     def to_dict(self) -> dict[str, Any]:
         """The table in plain JSON types."""
         return msgspec.to_builtins(self)  # type: ignore[no-any-return]
 
     def __str__(self) -> str:
-        from skynb.planning.display import gpus_text
+        from skynb.planning.gpu_table import gpus_text
 
         return gpus_text(self)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        from skynb.planning.display import gpus_html
+        from skynb.planning.gpu_table import gpus_html
 
         return {"text/plain": str(self), "text/html": gpus_html(self)}
 
@@ -40,6 +45,7 @@ def gpus(
     *,
     all_regions: bool = False,
     cloud: str | None = None,
+    today: date | None = None,
     catalog: Catalog | None = None,
 ) -> GpuTable:
     """The machines with an accelerator of this name or memory (`H100`, `80GB+`), or with any.
@@ -58,7 +64,8 @@ def gpus(
         raise SkynbError(error.what, why=error.why, mend=error.mend) from error
     if not rows:
         raise NoOfferError(f"the catalog has no {name or 'accelerator'}{f' on {cloud}' if cloud else ''}")
-    return GpuTable(tuple(rows), all_regions, source.stamp.hash, source.stamp.collected)
+    day = (today or datetime.now(timezone.utc).date()).isoformat()
+    return GpuTable(tuple(rows), all_regions, source.stamp.hash, source.stamp.collected, day)
 
 
 def _known(cloud: str, catalog: Catalog) -> str:

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from datetime import date
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import structs
 
-SCHEMA = 1  # of the encoded plan; raise it when a field changes its meaning
+from skynb.planning.asks import Ask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SCHEMA = 2  # of the encoded plan; raise it when a field changes its meaning
+HOUR = 3600
 
 
 class Candidate(msgspec.Struct, frozen=True):
     """A machine that satisfies one alternative of the task's resources.
 
-    alternative: its position among the alternatives. hourly_micro: the price that ranks it (spot if `spot`),
-    on_demand_micro and spot_micro: both prices; all in micro-dollars per hour for one node. as_of: ISO date
-    of the ranking price at its source.
+    alternative: its position among the alternatives. hourly_micro: the price that ranks it (spot if `spot`,
+    and after the user's own terms), on_demand_micro and spot_micro: the catalog's prices; all in
+    micro-dollars per hour for one node. as_of: ISO date of the ranking price at its source. seconds: how long
+    the task is expected to run on it. terms: the reservation or discount that made the price, if one did.
+    hint: a marketplace's price that is too old to be more than that; such candidates stand behind all others.
     """
 
     alternative: int
@@ -37,6 +46,11 @@ class Candidate(msgspec.Struct, frozen=True):
     as_of: str | None
     source: str
     confidence: str
+    local_disk_gib: float | None = None
+    local_disk_kind: str | None = None
+    seconds: int = HOUR
+    terms: str = ""
+    hint: bool = False
 
     @property
     def infra(self) -> str:
@@ -44,10 +58,13 @@ class Candidate(msgspec.Struct, frozen=True):
         return "/".join(part for part in (self.cloud, self.region, self.zone) if part)
 
     @property
-    def rank(self) -> tuple[int, str, str, str, str, int]:
-        """What orders candidates: price, then names, so that equal prices never depend on chance."""
-        place = (self.cloud, self.region or "", self.zone or "")
-        return (self.hourly_micro, *place, self.instance_type, self.alternative)
+    def key(self) -> tuple[str, str, str, str, bool]:
+        """What makes it this machine and no other."""
+        return (self.cloud, self.region or "", self.zone or "", self.instance_type, self.spot)
+
+    def cost_micro(self, nodes: int = 1) -> int:
+        """What the task is expected to cost on so many of it, in micro-dollars."""
+        return (nodes * self.hourly_micro * self.seconds + HOUR // 2) // HOUR
 
 
 class Rejection(msgspec.Struct, frozen=True):
@@ -58,35 +75,120 @@ class Rejection(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Plan(msgspec.Struct, frozen=True):
-    """What a task will run on, what else it could, and how well the price is known.
+class Transfer(msgspec.Struct, frozen=True):
+    """Data that moves: from a task's output (or, first None, from `source`) into a task, by their positions.
 
-    alternatives: the next best, in order, without the choice; more: how many further candidates the catalog
-    has (an offer that fits two alternatives of the task counts for each). hourly_micro: micro-dollars per
-    hour for all nodes. price_age_days: whole days from the price's date to `now`, None if it carries no date.
-    hash: sha256 of everything but itself, the age and the notes about it.
+    micro: micro-dollars of egress; seconds: how long it takes.
     """
 
-    schema: int
+    first: int | None
+    then: int
+    gigabytes: float
+    source: str
+    target: str
+    micro: int
+    seconds: int
+
+
+class TaskPlan(msgspec.Struct, frozen=True):
+    """One task's machines: the choice, what else it could be, and how well the price is known.
+
+    alternatives: the next best, in order, without the choice; more: how many further candidates there are (an
+    offer that fits two alternatives of the task counts for each). estimate: where the hours come from. asks:
+    the alternatives as queries of the catalog, with which `ladder` goes on where `alternatives` ends. stale:
+    notes on prices that are too old to rely on.
+    """
+
     task: str | None
     num_nodes: int
     choice: Candidate
     alternatives: tuple[Candidate, ...]
     more: int
-    hourly_micro: int
-    source: str
-    confidence: str
-    price_as_of: str | None
-    price_age_days: int | None
-    stale: tuple[str, ...]
+    rejected: tuple[Rejection, ...]
+    estimate: str
+    asks: tuple[Ask, ...]
+    ordered: bool
+    stale: tuple[str, ...] = ()
+
+    @property
+    def hourly_micro(self) -> int:
+        """Micro-dollars per hour of all nodes."""
+        return self.choice.hourly_micro * self.num_nodes
+
+    @property
+    def cost_micro(self) -> int:
+        """What the task is expected to cost, without transfers, in micro-dollars."""
+        return self.choice.cost_micro(self.num_nodes)
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What the tasks will run on, what else they could, and what that is expected to cost and to take.
+
+    edges: (first, then) by position. minimize: `cost`, or `time` and then cost; deadline_seconds limits the
+    time. cost_micro: micro-dollars of all tasks and transfers; seconds: until the last task ends, those that
+    may run side by side doing so. today: the ISO date from which the age of prices counts. exact False:
+    better may exist, but nothing below least_micro. blocks: what failures had disproved. hash: sha256 of
+    everything but itself and the notes on the prices' age.
+    """
+
+    schema: int
+    name: str | None
+    tasks: tuple[TaskPlan, ...]
+    edges: tuple[tuple[int, int], ...]
+    transfers: tuple[Transfer, ...]
+    minimize: str
+    deadline_seconds: int | None
+    cost_micro: int
+    seconds: int
+    exact: bool
+    least_micro: int
     snapshot: str
     snapshot_date: str
-    rejected: tuple[Rejection, ...]
+    today: str
+    blocks: tuple[str, ...] = ()
     hash: str = ""
+
+    def age_days(self, one: Candidate) -> int | None:
+        """Whole days from the date of a candidate's price to the plan's, None if it carries no date."""
+        return days_between(one.as_of, self.today)
+
+    @property
+    def choice(self) -> Candidate:
+        """The machine of the first task: of a plan for one task, the machine."""
+        return self.tasks[0].choice
+
+    @property
+    def alternatives(self) -> tuple[Candidate, ...]:
+        """What else the first task could run on, in order."""
+        return self.tasks[0].alternatives
+
+    @property
+    def hourly_micro(self) -> int:
+        """Micro-dollars per hour while every task runs at once."""
+        return sum(task.hourly_micro for task in self.tasks)
+
+    def ladder(self, task: int = 0, **options: Any) -> Iterator[Candidate]:
+        """Every candidate of a task, best first; options: those of `skynb.planning.ladder`."""
+        from skynb.planning.ladders import ladder
+
+        return ladder(self.tasks[task], **options)
 
     def to_dict(self) -> dict[str, Any]:
         """The plan in plain JSON types."""
         return msgspec.to_builtins(self)  # type: ignore[no-any-return]
+
+    def to_yaml(self) -> str:
+        """The plan as YAML; `Plan.from_yaml` gives an equal plan."""
+        from skynb.spec.documents import write_documents
+
+        return write_documents([self.to_dict()])
+
+    @classmethod
+    def from_yaml(cls, text: str) -> Plan:
+        """The plan that a YAML or JSON text holds. SpecError for anything else, or for a changed plan."""
+        from skynb.planning.reading import read_plan
+
+        return read_plan(text)
 
     def __str__(self) -> str:
         from skynb.planning.display import plan_text
@@ -101,5 +203,18 @@ class Plan(msgspec.Struct, frozen=True):
 
 def sealed(plan: Plan) -> Plan:
     """The plan with its hash. Struct fields encode in their order, so equal plans give equal bytes."""
-    decided = structs.replace(plan, hash="", price_age_days=None, stale=())
-    return structs.replace(plan, hash=sha256(msgspec.json.encode(decided)).hexdigest())
+    return structs.replace(plan, hash=digest(plan))
+
+
+def digest(plan: Plan) -> str:
+    """What the plan's hash must be."""
+    ageless = tuple(structs.replace(task, stale=()) for task in plan.tasks)
+    decided = structs.replace(plan, hash="", today="", tasks=ageless)
+    return sha256(msgspec.json.encode(decided)).hexdigest()
+
+
+def days_between(earlier: str | None, later: str) -> int | None:
+    """Whole days between two ISO dates, at least 0; None without the first."""
+    if earlier is None:
+        return None
+    return max(0, (date.fromisoformat(later) - date.fromisoformat(earlier)).days)

@@ -1,146 +1,309 @@
-"""`plan(task)`: the cheapest fitting machines, and everything needed to see why.
+"""`plan(task)`: the best fitting machines, and everything needed to see why.
 
-It asks no server, no network and no credentials: a catalog, a date and offers in, a plan out.
+It asks no server, no network and no credentials: a catalog, a date, offers, terms and blocks in, a plan out.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import date, datetime, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, cast
 
-from skynb.errors import NoOfferError, SkynbError, SpecError, UnsupportedError
-from skynb.planning.asks import LOCAL, Ask, ask, cloud_name
-from skynb.planning.candidates import admits, candidate, ranked
-from skynb.planning.model import SCHEMA, Candidate, Plan, Rejection, sealed
+from skynb.errors import NoOfferError, SkynbError, SpecError
+from skynb.planning.asks import LOCAL, Ask, ask
+from skynb.planning.candidates import preferred, ranked
+from skynb.planning.estimates import Estimates, Hours, Run
+from skynb.planning.market import (
+    FRESH_DAYS,
+    FRESH_MARKETPLACE_DAYS,
+    FRESH_SPOT_DAYS,
+    MARKETPLACES,
+    Market,
+)
+from skynb.planning.model import (
+    HOUR,
+    SCHEMA,
+    Candidate,
+    Plan,
+    Rejection,
+    TaskPlan,
+    Transfer,
+    days_between,
+    sealed,
+)
 from skynb.planning.shared import shared_catalog
-from skynb.planning.this_machine import this_machine
+from skynb.planning.terms import Terms, own_terms
 from skynb.planning.why_not import described, explain, rejected_clouds
 from skynb_catalog import Catalog, CatalogError, Offer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import date, datetime
 
-    from skynb.planning.words import ItemLike, TaskLike
+    from skynb.planning.blocks import Block
+    from skynb.planning.words import DagLike, ItemLike, TaskLike
 
 SHOWN = 50
-_MARKETPLACES = frozenset({"vast", "shadeform", "runpod"})
-_FRESH_DAYS = 30
-_FRESH_SPOT_DAYS = 7
-_FRESH_MARKETPLACE_DAYS = 1
+Minimize = Literal["cost", "time"]
 
 
 def plan(
-    task: TaskLike,
+    task: TaskLike | DagLike,
     *,
     clouds: Iterable[str] | None = None,
     extra_offers: Iterable[Offer] = (),
+    minimize: Minimize = "cost",
+    deadline_hours: float | None = None,
+    hours: Hours | None = None,
+    measured: Iterable[Run] = (),
+    blocks: Iterable[Block] = (),
+    terms: Terms | None = None,
     now: datetime | date | None = None,
     catalog: Catalog | None = None,
 ) -> Plan:
-    """The machines for a task: the first feasible alternative if they are ordered, else the cheapest.
+    """The machines for a task, or for all tasks of a Dag together.
 
-    clouds: those that may be used, None for every cloud of the catalog. extra_offers: machines outside it
-    (this one, simulated clouds), which are always candidates. now: for the age of prices, default today.
-    Raises SpecError for a name nobody knows, NoOfferError saying what comes nearest, UnsupportedError for
-    several tasks, SkynbError if the catalog cannot be read.
+    Of ordered alternatives the first feasible one is taken, else what is best: cheapest, with
+    `minimize="time"` soonest done, with a deadline the cheapest that meets it. hours: how long the work takes
+    (`Estimates`); measured: the same from past runs. clouds: those that may be used, None for every cloud of
+    the catalog. extra_offers: machines outside it (this one, simulated clouds), which are always candidates.
+    blocks: what failures have disproved. terms: the user's own prices, by default those of `offers.yaml`.
+    now: for the age of prices and blocks, default this moment.
+
+    Raises SpecError for a name nobody knows, NoOfferError saying what comes nearest, SkynbError if the
+    catalog cannot be read.
     """
-    one = _single(task)
+    market = market_for(
+        clouds=clouds,
+        extra_offers=extra_offers,
+        minimize=minimize,
+        deadline_hours=deadline_hours,
+        hours=hours,
+        measured=measured,
+        blocks=blocks,
+        terms=terms,
+        now=now,
+        catalog=catalog,
+    )
+    tasks = getattr(task, "tasks", None)
     try:
-        return _plan(one, clouds, tuple(extra_offers), now, catalog or shared_catalog())
+        if tasks is None or len(tasks) == 1:
+            one = task if tasks is None else tasks[0]
+            alternatives = Alternatives(cast("TaskLike", one), market)
+            _, shown, more = listed(alternatives)
+            return _plan_of(task_plan(alternatives, shown, more), task.name, market, minimize)
+        from skynb.planning.dags import plan_dag
+
+        return plan_dag(cast("DagLike", task), market, minimize)
     except CatalogError as error:
         raise SkynbError(error.what, why=error.why, mend=error.mend) from error
 
 
-def _plan(
-    task: TaskLike,
-    clouds: Iterable[str] | None,
-    extra: tuple[Offer, ...],
-    now: datetime | date | None,
-    catalog: Catalog,
-) -> Plan:
-    ordered, items = task.resources.alternatives()
-    enabled = None if clouds is None else sorted({cloud_name(name) for name in clouds})
-    known = {*catalog.clouds(), *(offer.cloud for offer in extra)}
+def market_for(
+    *,
+    minimize: Minimize = "cost",
+    deadline_hours: float | None = None,
+    hours: Hours | None = None,
+    measured: Iterable[Run] = (),
+    terms: Terms | None = None,
+    catalog: Catalog | None = None,
+    **options: Any,
+) -> Market:
+    """The market that the options of `plan` describe. Raises SpecError, SkynbError."""
+    if minimize not in {"cost", "time"}:
+        raise SpecError(f"{minimize!r} is no goal", mend="Write `cost` or `time`", where="minimize")
+    if deadline_hours is not None and not 0 < deadline_hours < 1e6:
+        raise SpecError(f"{deadline_hours!r} is no deadline", mend="Write hours above 0", where="deadline")
+    try:
+        return Market(
+            catalog or shared_catalog(),
+            terms=own_terms() if terms is None else terms,
+            estimates=Estimates(hours, tuple(measured)),
+            minimize=minimize,
+            deadline_seconds=None if deadline_hours is None else round(deadline_hours * HOUR),
+            **options,
+        )
+    except CatalogError as error:
+        raise SkynbError(error.what, why=error.why, mend=error.mend) from error
+
+
+class Alternatives:
+    """The alternatives of one task: their asks, and what is wrong with those that cannot be met."""
+
+    def __init__(self, task: TaskLike, market: Market) -> None:
+        """SpecError for a name nobody knows."""
+        self.task = task
+        self.market = market
+        self.ordered, items = task.resources.alternatives()
+        self.asks: list[Ask] = []
+        self.rejected: list[Rejection] = []
+        self._failures: list[SkynbError] = []
+        for number, item in enumerate(items):
+            try:
+                self.asks.append(self._ask(item, number))
+            except NoOfferError as error:
+                self.fail(number, error)
+
+    def _ask(self, item: ItemLike, number: int) -> Ask:
+        return ask(item, number, enabled=self.market.enabled, known=self.market.known)
+
+    def fail(self, number: int, error: NoOfferError) -> None:
+        """An alternative that nothing fits: named, and passed over."""
+        self._failures.append(error)
+        self.rejected.append(Rejection(number, None, str(error)))
+
+    def note(self, wanted: Ask, counts: dict[str, int]) -> None:
+        """Keep the reasons why clouds, or accelerators, have no candidate for an ask that others can meet."""
+        for reason in self.market.untimely(wanted, self.task.name):
+            self.rejected.append(Rejection(wanted.alternative, None, reason))
+        if wanted.cloud is None:
+            query = self.market.open_query(wanted)
+            self.rejected += rejected_clouds(self.market.catalog, query, wanted.alternative, counts)
+
+    def nothing(self) -> SkynbError:
+        """The one error for alternatives of which none can be met."""
+        failures = self._failures
+        if len(failures) == 1:
+            return failures[0]
+        if not failures:
+            return SpecError("there is no alternative to choose from", where="resources")
+        reasons = "; ".join(f"{number}: {failure.what}" for number, failure in enumerate(failures, 1))
+        first = failures[0]
+        return NoOfferError(
+            f"none of the {len(failures)} alternatives fits ({reasons})",
+            why=first.why,
+            mend=first.mend,
+            where="resources",
+        )
+
+
+def listed(alternatives: Alternatives) -> tuple[list[list[Candidate]], list[Candidate], int]:
+    """The best candidates: by alternative, all in order, and how many more there are.
+
+    NoOfferError if no alternative can be met.
+    """
     groups: list[list[Candidate]] = []
-    rejected: list[Rejection] = []
-    failures: list[SkynbError] = []
     total = 0
-    for number, item in enumerate(items):
+    for wanted in alternatives.asks:
         try:
-            group, count, refused = _alternative(item, number, enabled, known, extra, catalog)
+            group, number = _alternative(wanted, alternatives)
         except NoOfferError as error:
-            failures.append(error)
-            rejected.append(Rejection(number, None, str(error)))
-            continue
-        groups.append(group)
-        rejected.extend(refused)
-        total += count
+            alternatives.fail(wanted.alternative, error)
+        else:
+            groups.append(group)
+            total += number
     if not groups:
-        raise _nothing(failures)
-    best = ranked(groups, ordered=ordered)
+        raise alternatives.nothing()
+    best = preferred(groups) if alternatives.ordered else ranked(groups, alternatives.market.rank)
     repeated = sum(len(group) for group in groups) - len(best)
     shown = best[: SHOWN + 1]
-    return _finish(task, shown, total - repeated - len(shown), rejected, now, catalog)
+    return groups, shown, total - repeated - len(shown)
 
 
-def _alternative(
-    item: ItemLike,
-    number: int,
-    enabled: Sequence[str] | None,
-    known: set[str],
-    extra: tuple[Offer, ...],
-    catalog: Catalog,
-) -> tuple[list[Candidate], int, list[Rejection]]:
-    """The best candidates of one alternative, how many there are in all, and the clouds without any."""
-    wanted = ask(item, number, enabled=enabled, known=known)
-    outside = _outside(wanted, extra)
-    if wanted.cloud == LOCAL:
-        if not outside:
-            machine = _own_machine(extra)
-            raise NoOfferError(
-                f"this machine does not fit {described(wanted.query)}",
-                why=f"It has {_contents(machine)}",
-                where="resources",
-            )
-        return outside, len(outside), []
-    inside, counts = _inside(wanted, catalog)
-    group = ranked([outside, inside], ordered=False)
-    if not group and wanted.query.clouds == () and wanted.cloud:
-        raise NoOfferError(
-            f"{wanted.cloud} is not enabled here",
-            mend=f"Enabled: {', '.join(enabled or ()) or 'none'}",
-            where="resources.infra",
-        )
+def _alternative(wanted: Ask, alternatives: Alternatives) -> tuple[list[Candidate], int]:
+    """The best candidates of one alternative, and how many there are in all.
+
+    NoOfferError if there are none.
+    """
+    market, task = alternatives.market, alternatives.task
+    counts: dict[str, int]
+    if wanted.zone_name is not None:
+        # The account's zone is one of the region's AZ ids, nobody here knows which: a candidate for each
+        # type.
+        found: dict[str, Candidate] = {}
+        for one in market.best(wanted, task.name, task.num_nodes, None):
+            found.setdefault(one.instance_type, one)
+        group, counts = list(found.values()), {"aws": len(found)}
+    else:
+        group = market.best(wanted, task.name, task.num_nodes, SHOWN + 1)
+        counts = market.count(wanted, task.num_nodes)
     if not group:
-        why, mend = explain(catalog, wanted.query)
-        raise NoOfferError(f"nothing fits {described(wanted.query)}", why=why, mend=mend, where="resources")
-    refused = []
-    if wanted.cloud is None:
-        refused = list(rejected_clouds(catalog, wanted.query, number, counts))
-    return group, sum(counts.values()) + len(group) - len(inside), refused
+        raise _nothing_fits(wanted, alternatives)
+    alternatives.note(wanted, counts)
+    outside = sum(1 for one in group if one.cloud not in counts)
+    return group, max(len(group), sum(counts.values()) + outside)
 
 
-def _inside(wanted: Ask, catalog: Catalog) -> tuple[list[Candidate], dict[str, int]]:
-    if wanted.zone_name is None:
-        query = replace(wanted.query, limit=SHOWN + 1)
-        return [candidate(offer, wanted) for offer in catalog.offers(query)], catalog.count(query)
-    # The account's zone is one of the region's AZ ids, nobody here knows which: one candidate for each type.
-    found: dict[str, Candidate] = {}
-    for offer in catalog.offers(wanted.query):
-        found.setdefault(offer.instance_type, candidate(offer, wanted))
-    return list(found.values()), {"aws": len(found)} if found else {}
-
-
-def _outside(wanted: Ask, extra: tuple[Offer, ...]) -> list[Candidate]:
-    offers = (_own_machine(extra),) if wanted.cloud == LOCAL else extra
-    return sorted(
-        (candidate(offer, wanted) for offer in offers if admits(wanted, offer)), key=lambda one: one.rank
+def task_plan(alternatives: Alternatives, shown: Sequence[Candidate], more: int) -> TaskPlan:
+    """A task's part of a plan, the choice first in `shown`."""
+    task, market, choice = alternatives.task, alternatives.market, shown[0]
+    age = days_between(choice.as_of, market.today.isoformat())
+    return TaskPlan(
+        task=task.name,
+        num_nodes=task.num_nodes,
+        choice=choice,
+        alternatives=tuple(shown[1:]),
+        more=more,
+        rejected=tuple(dict.fromkeys(alternatives.rejected)),
+        estimate=market.estimates.origin(task.name, choice.accelerator, choice.accelerator_count),
+        asks=tuple(alternatives.asks),
+        ordered=alternatives.ordered,
+        stale=_stale(choice, age),
     )
 
 
-def _own_machine(extra: tuple[Offer, ...]) -> Offer:
-    return next((offer for offer in extra if offer.cloud == LOCAL), None) or this_machine()
+def _plan_of(task: TaskPlan, name: str | None, market: Market, minimize: Minimize) -> Plan:
+    return whole_plan(
+        name, (task,), market, minimize, cost_micro=task.cost_micro, seconds=task.choice.seconds
+    )
+
+
+def whole_plan(
+    name: str | None,
+    tasks: tuple[TaskPlan, ...],
+    market: Market,
+    minimize: Minimize,
+    *,
+    cost_micro: int,
+    seconds: int,
+    edges: tuple[tuple[int, int], ...] = (),
+    transfers: tuple[Transfer, ...] = (),
+    least_micro: int | None = None,
+) -> Plan:
+    """The plan of these tasks, with its hash.
+
+    least_micro: given where nothing proves that this is the best.
+    """
+    return sealed(
+        Plan(
+            schema=SCHEMA,
+            name=name,
+            tasks=tasks,
+            edges=edges,
+            transfers=transfers,
+            minimize=minimize,
+            deadline_seconds=market.deadline_seconds,
+            cost_micro=cost_micro,
+            seconds=seconds,
+            exact=least_micro is None,
+            least_micro=cost_micro if least_micro is None else least_micro,
+            snapshot=market.catalog.stamp.hash,
+            snapshot_date=market.catalog.stamp.collected,
+            today=market.today.isoformat(),
+            blocks=tuple(map(str, market.blocks)),
+        )
+    )
+
+
+def _nothing_fits(wanted: Ask, alternatives: Alternatives) -> NoOfferError:
+    market = alternatives.market
+    if wanted.cloud == LOCAL:
+        return NoOfferError(
+            f"this machine does not fit {described(wanted.query)}",
+            why=f"It has {_contents(market.own_machine())}",
+            where="resources",
+        )
+    if wanted.query.clouds == () and wanted.cloud:
+        return NoOfferError(
+            f"{wanted.cloud} is not enabled here",
+            mend=f"Enabled: {', '.join(market.enabled or ()) or 'none'}",
+            where="resources.infra",
+        )
+    untimely = list(market.untimely(wanted, alternatives.task.name))
+    if untimely:
+        why: str = "; ".join(untimely)
+        mend: str | None = "Give it more time, or name faster accelerators"
+    else:
+        why, mend = explain(market.catalog, market.open_query(wanted))
+    return NoOfferError(f"nothing fits {described(wanted.query)}", why=why, mend=mend, where="resources")
 
 
 def _contents(machine: Offer) -> str:
@@ -150,85 +313,18 @@ def _contents(machine: Offer) -> str:
     return f"{machine.vcpus or 0:g} vCPUs, {machine.memory_gib or 0:.1f} GiB{gpus}"
 
 
-def _nothing(failures: Sequence[SkynbError]) -> SkynbError:
-    if len(failures) == 1:
-        return failures[0]
-    if not failures:
-        return SpecError("there is no alternative to choose from", where="resources")
-    reasons = "; ".join(f"{number}: {failure.what}" for number, failure in enumerate(failures, 1))
-    first = failures[0]
-    return NoOfferError(
-        f"none of the {len(failures)} alternatives fits ({reasons})",
-        why=first.why,
-        mend=first.mend,
-        where="resources",
-    )
-
-
-def _finish(
-    task: TaskLike,
-    shown: Sequence[Candidate],
-    more: int,
-    rejected: Sequence[Rejection],
-    now: datetime | date | None,
-    catalog: Catalog,
-) -> Plan:
-    choice = shown[0]
-    age = _age_days(choice, now)
-    return sealed(
-        Plan(
-            schema=SCHEMA,
-            task=task.name,
-            num_nodes=task.num_nodes,
-            choice=choice,
-            alternatives=tuple(shown[1:]),
-            more=more,
-            hourly_micro=choice.hourly_micro * task.num_nodes,
-            source=choice.source,
-            confidence=choice.confidence,
-            price_as_of=choice.as_of,
-            price_age_days=age,
-            stale=_stale(choice, age),
-            snapshot=catalog.stamp.hash,
-            snapshot_date=catalog.stamp.collected,
-            rejected=tuple(rejected),
-        )
-    )
-
-
-def _age_days(choice: Candidate, now: datetime | date | None) -> int | None:
-    if choice.as_of is None:
-        return None
-    moment = now or datetime.now(timezone.utc)
-    today = moment.date() if isinstance(moment, datetime) else moment
-    return max(0, (today - date.fromisoformat(choice.as_of)).days)
-
-
 def _stale(choice: Candidate, age: int | None) -> tuple[str, ...]:
     if choice.cloud == LOCAL:
         return ()
     kind, fresh = (
-        ("marketplace", _FRESH_MARKETPLACE_DAYS)
-        if choice.cloud in _MARKETPLACES
-        else ("spot", _FRESH_SPOT_DAYS)
+        ("marketplace", FRESH_MARKETPLACE_DAYS)
+        if choice.cloud in MARKETPLACES
+        else ("spot", FRESH_SPOT_DAYS)
         if choice.spot
-        else ("on-demand", _FRESH_DAYS)
+        else ("on-demand", FRESH_DAYS)
     )
     if age is None:
         return (f"the {kind} price of {choice.instance_type} carries no date; take it as a hint",)
     if age > fresh:
         return (f"the {kind} price of {choice.instance_type} is {age} days old ({fresh} would be fresh)",)
     return ()
-
-
-def _single(task: TaskLike) -> TaskLike:
-    tasks = getattr(task, "tasks", None)
-    if tasks is None:
-        return task
-    if len(tasks) == 1:
-        return tasks[0]  # type: ignore[no-any-return]
-    raise UnsupportedError(
-        f"a plan over {len(tasks)} tasks is not made yet",
-        mend="Plan each task of the dag by itself",
-        where="dag",
-    )

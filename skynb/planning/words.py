@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 class QuantityLike(Protocol):
@@ -62,6 +62,10 @@ class ItemLike(Protocol):
     def use_spot(self) -> bool: ...
     @property
     def max_hourly_cost(self) -> float | None: ...
+    @property
+    def labels(self) -> Mapping[str, str]: ...
+    @property
+    def local_disk(self) -> str | None: ...
 
 
 class ResourcesLike(Protocol):
@@ -81,3 +85,21 @@ class TaskLike(Protocol):
     def num_nodes(self) -> int: ...
     @property
     def resources(self) -> ResourcesLike: ...
+    @property
+    def inputs(self) -> Mapping[str, float] | None: ...
+    @property
+    def outputs(self) -> Mapping[str, float] | None: ...
+
+
+class DagLike(Protocol):
+    """What a plan needs to know of several tasks."""
+
+    @property
+    def name(self) -> str | None: ...
+    @property
+    def tasks(self) -> Sequence[TaskLike]: ...
+    @property
+    def edges(self) -> Sequence[tuple[TaskLike, TaskLike]]: ...
+    def is_job_group(self) -> bool:
+        """Whether the tasks run side by side on one infra."""
+        ...

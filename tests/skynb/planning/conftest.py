@@ -45,7 +45,7 @@ class Item:
     use_spot: bool = False
     max_hourly_cost: float | None = None
     labels: dict[str, str] = field(default_factory=dict)
-    disk_size: int | None = None
+    local_disk: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,8 @@ class Task:
     resources: Resources
     name: str | None = "train"
     num_nodes: int = 1
+    inputs: dict[str, float] | None = None
+    outputs: dict[str, float] | None = None
 
 
 def task(*items: Item, ordered: bool = False, **changes) -> Task:

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
-from skynb.errors import NoOfferError, SkynbError, SpecError, UnsupportedError
+from skynb.errors import NoOfferError, SkynbError, SpecError
 from skynb.planning import Plan, gpus, plan
 
 NOW = date(2026, 1, 20)
@@ -63,7 +63,7 @@ def test_the_cheapest_wins_and_the_others_are_listed(small, say):
     ]
     assert found.choice.hourly_micro == 40_000_000
     assert found.hourly_micro == 120_000_000
-    assert (found.num_nodes, found.more, found.task) == (3, 0, "train")
+    assert (found.tasks[0].num_nodes, found.tasks[0].more, found.name) == (3, 0, "train")
 
 
 def test_only_enabled_clouds_are_candidates(small, say):
@@ -96,10 +96,10 @@ def test_spot_takes_only_spot_prices_and_ranks_by_them(small, say):
     found = plan(say.task(say.gpu("H100", 8, use_spot=True)), catalog=small, now=NOW)
     assert types(found) == ["a3"]
     assert (found.choice.hourly_micro, found.choice.on_demand_micro) == (9_000_000, 50_000_000)
-    assert found.price_as_of == "2026-01-10"
-    assert found.price_age_days == 10
-    assert "10 days old" in found.stale[0]
-    assert [(one.cloud, one.reason) for one in found.rejected] == [
+    assert found.choice.as_of == "2026-01-10"
+    assert found.age_days(found.choice) == 10
+    assert "10 days old" in found.tasks[0].stale[0]
+    assert [(one.cloud, one.reason) for one in found.tasks[0].rejected] == [
         ("vast", "has H100 in counts 1 only"),
         ("aws", "no spot price known"),
     ]
@@ -110,7 +110,7 @@ def test_max_hourly_cost_is_per_node(small, say):
     capped = say.gpu("H100", 8, max_hourly_cost=41)
     found = plan(say.task(capped, num_nodes=10), catalog=small, now=NOW)
     assert set(types(found)) == {"p5"}
-    assert ("gcp", "above max_hourly_cost") in [(one.cloud, one.reason) for one in found.rejected]
+    assert ("gcp", "above max_hourly_cost") in [(one.cloud, one.reason) for one in found.tasks[0].rejected]
 
 
 def test_ordered_takes_the_first_feasible(small, say):
@@ -121,21 +121,32 @@ def test_ordered_takes_the_first_feasible(small, say):
     assert [one.alternative for one in (found.choice, *found.alternatives)] == [0, 1]
     found = plan(say.task(say.gpu("H100", 3), *wishes, ordered=True), catalog=small, now=NOW)
     assert found.choice.alternative == 1
-    assert found.rejected[0].alternative == 0
-    assert "counts 1, 8" in found.rejected[0].reason
+    assert found.tasks[0].rejected[0].alternative == 0
+    assert "counts 1, 8" in found.tasks[0].rejected[0].reason
 
 
 def test_unordered_takes_the_cheapest(small, say):
     """The same wishes without preference: the cheaper one."""
-    found = plan(say.task(say.gpu("H100", 8, "gcp"), say.gpu("H100", 1)), catalog=small, now=NOW)
-    assert types(found) == ["one", "a3"]
+    wishes = say.task(say.gpu("H100", 8, "gcp"), say.gpu("H100", 1))
+    assert types(plan(wishes, catalog=small, now=date(2026, 1, 2))) == ["one", "a3"]
+
+
+def test_a_marketplaces_old_price_is_a_hint_and_stands_last(small, say):
+    """Offers there live minutes: after a day the price still shows, and leads no plan while others fit."""
+    wishes = say.task(say.gpu("H100", 8, "gcp"), say.gpu("H100", 1))
+    found = plan(wishes, catalog=small, now=date(2026, 1, 3))
+    assert [(one.instance_type, one.hint) for one in (found.choice, *found.alternatives)] == [
+        ("a3", False),
+        ("one", True),
+    ]
+    assert plan(say.task(say.gpu("H100", 1)), catalog=small, now=date(2026, 1, 3)).choice.hint
 
 
 def test_a_machine_that_two_alternatives_want_stands_once(small, say):
     """Overlapping alternatives do not repeat themselves, and the first is credited."""
     found = plan(say.task(say.gpu("H100", 8, "aws"), say.gpu("H100", 8)), catalog=small, now=NOW)
     assert [one.alternative for one in (found.choice, *found.alternatives)] == [0, 0, 1]
-    assert found.more == 0
+    assert found.tasks[0].more == 0
 
 
 @pytest.mark.parametrize(
@@ -182,12 +193,10 @@ def test_a_memory_pattern_means_every_gpu_that_has_it(small, say):
     assert types(plan(say.task(say.gpu("80GB+")), catalog=small, now=NOW)) == ["one"]
 
 
-def test_a_dag_of_several_tasks_is_refused_by_name(small, say):
-    """Not made yet, so said; a dag of one task is that task."""
+def test_a_dag_of_one_task_is_that_task(small, say):
+    """Nothing is made of the graph around it."""
     one = say.task(say.gpu("H100", 8))
-    assert plan(SimpleNamespace(tasks=[one]), catalog=small, now=NOW).choice.instance_type == "p5"
-    with pytest.raises(UnsupportedError, match="2 tasks"):
-        plan(SimpleNamespace(tasks=[one, one]), catalog=small)
+    assert plan(SimpleNamespace(tasks=[one], name=None), catalog=small, now=NOW).choice.instance_type == "p5"
 
 
 def test_offers_from_outside_compete(small, say):
@@ -220,20 +229,20 @@ def test_simulated_clouds_are_named_alone_or_with_what_they_play(small, say):
 def test_price_age_and_notes(small, say, catalog_of):
     """30 days for on-demand, 1 for a marketplace; an undated price says so; `now` may be a datetime."""
     cpu = say.task(say.Item(instance_type="large"))
-    assert plan(cpu, catalog=small, now=date(2026, 1, 31)).stale == ()
-    assert "31 days old" in plan(cpu, catalog=small, now=date(2026, 2, 1)).stale[0]
+    assert plan(cpu, catalog=small, now=date(2026, 1, 31)).tasks[0].stale == ()
+    assert "31 days old" in plan(cpu, catalog=small, now=date(2026, 2, 1)).tasks[0].stale[0]
     market = plan(say.task(say.gpu("H100")), catalog=small, now=datetime(2026, 1, 3, tzinfo=timezone.utc))
-    assert market.price_age_days == 2
-    assert "marketplace" in market.stale[0]
+    assert market.age_days(market.choice) == 2
+    assert "marketplace" in market.tasks[0].stale[0]
     undated = plan(say.task(), catalog=catalog_of([say.fact(as_of=None)]), now=NOW)
-    assert undated.price_age_days is None
-    assert "no date" in undated.stale[0]
+    assert undated.age_days(undated.choice) is None
+    assert "no date" in undated.tasks[0].stale[0]
 
 
 def test_an_aws_zone_by_the_accounts_name_gives_one_candidate(small, say):
     """us-east-1a is one of the region's AZ ids, which one only the account knows: asked zone, one row."""
     found = plan(say.task(say.gpu("H100", 8, "aws/us-east-1/us-east-1a")), catalog=small, now=NOW)
-    assert (found.choice.zone, found.alternatives, found.more) == ("us-east-1a", (), 0)
+    assert (found.choice.zone, found.alternatives, found.tasks[0].more) == ("us-east-1a", (), 0)
 
 
 def test_a_price_without_region_is_placed_where_the_task_wants_it(catalog_of, say):
@@ -246,14 +255,14 @@ def test_the_list_is_bounded_and_the_rest_counted(catalog_of, say):
     """60 regions: a choice, 50 alternatives, 9 more."""
     catalog = catalog_of([say.fact(region=f"r{n:02}") for n in range(60)])
     found = plan(say.task(), catalog=catalog, now=NOW)
-    assert (len(found.alternatives), found.more) == (50, 9)
+    assert (len(found.alternatives), found.tasks[0].more) == (50, 9)
 
 
 def test_the_hash_names_the_decision_not_the_day(small, say):
     """Another day: same hash. Another number of nodes or another choice: another hash."""
     first = plan(say.task(say.gpu("H100", 8)), catalog=small, now=date(2026, 1, 2))
     later = plan(say.task(say.gpu("H100", 8)), catalog=small, now=date(2026, 12, 2))
-    assert first.price_age_days != later.price_age_days
+    assert first.age_days(first.choice) != later.age_days(later.choice)
     assert first.hash == later.hash
     assert len(first.hash) == 64
     assert first.hash != plan(say.task(say.gpu("H100", 8), num_nodes=2), catalog=small, now=NOW).hash
@@ -275,8 +284,8 @@ import msgspec
 from skynb.planning import plan
 gpu = N(name="80GB+", count=8, manufacturer=None, memory_gb=None, memory_at_least=False)
 item = N(infra=N(cloud=None, region=None, zone=None), accelerators=(gpu,), cpus=None, memory=None,
-         instance_type=None, use_spot=False, max_hourly_cost=None)
-task = N(name="t", num_nodes=2, resources=N(alternatives=lambda: (False, [item])))
+         instance_type=None, use_spot=False, max_hourly_cost=None, labels={}, local_disk=None)
+task = N(name="t", num_nodes=2, inputs=None, outputs=None, resources=N(alternatives=lambda: (False, [item])))
 print(msgspec.json.encode(plan(task, now=date(2026, 11, 23))).decode())
 """
 
@@ -325,5 +334,5 @@ def test_the_shipped_catalog_plans(shipped, say):
     assert found.choice.instance_type == "p4d.24xlarge"
     assert found.snapshot == shipped.stamp.hash
     assert found.snapshot_date == "2026-11-23"
-    assert found.source
-    assert found.confidence in {"high", "medium", "low"}
+    assert found.choice.source
+    assert found.choice.confidence in {"high", "medium", "low"}

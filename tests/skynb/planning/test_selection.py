@@ -56,6 +56,8 @@ def item(wish):
         instance_type=None,
         use_spot=spot,
         max_hourly_cost=limit,
+        labels={},
+        local_disk=None,
     )
 
 
@@ -81,7 +83,8 @@ def expected(facts, asked, *, ordered):
 
     def rank(pair):
         n, row = pair
-        place = (price(row, asked[n]), row.cloud, row.region, row.zone or "", row.instance_type, n)
+        hint = row.cloud == "vast" and asked[n][3]  # a marketplace's spot price, and it carries no date
+        place = (hint, price(row, asked[n]), row.cloud, row.region, row.zone or "", row.instance_type, n)
         return (n, *place) if ordered else place
 
     seen = {}
@@ -99,6 +102,8 @@ def test_plans_choose_as_brute_force_does(facts, asked, ordered):
     task = SimpleNamespace(
         name=None,
         num_nodes=1,
+        inputs=None,
+        outputs=None,
         resources=SimpleNamespace(alternatives=lambda: (ordered, [item(wish) for wish in asked])),
     )
     with tempfile.TemporaryDirectory() as folder:
@@ -117,6 +122,6 @@ def test_plans_choose_as_brute_force_does(facts, asked, ordered):
                 for one in (found.choice, *found.alternatives)
             ]
             assert got == wanted
-            assert found.more == 0
-            assert {one.cloud for one in found.rejected} <= known | {None}
+            assert found.tasks[0].more == 0
+            assert {one.cloud for one in found.tasks[0].rejected} <= known | {None}
         catalog.close()

@@ -65,7 +65,12 @@ def test_a_driver_that_hangs_is_left(driver, monkeypatch):
 def test_infra_local_means_this_machine_alone(shipped, say, driver):
     """No default size, no cloud: one candidate, for nothing, never stale."""
     found = plan(say.task(say.Item(infra=say.at("LOCAL"))), catalog=shipped, clouds=["aws"])
-    assert (found.choice.cloud, found.hourly_micro, found.alternatives, found.stale) == ("local", 0, (), ())
+    assert (found.choice.cloud, found.hourly_micro, found.alternatives, found.tasks[0].stale) == (
+        "local",
+        0,
+        (),
+        (),
+    )
 
 
 def test_local_is_no_candidate_unless_it_is_named_or_passed(shipped, say, driver):
