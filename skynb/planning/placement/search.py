@@ -1,0 +1,118 @@
+"""The cheapest placement of a network, within a deadline or without one: branch and bound, best bound first."""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+from itertools import count
+from typing import TYPE_CHECKING
+
+from skynb.planning.placement.bounds import FINE, Field, decode, order_of, sweep
+from skynb.planning.placement.haste import hasten, in_time
+from skynb.planning.placement.network import Found
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from skynb.planning.placement.network import Network, Way
+
+_ROUNDS = 20  # at most, of two sweeps each, at one node
+_PATIENCE = 1
+_LITTLE = 20  # a round that closes less than this part of the gap is the last
+
+
+def cheapest(
+    network: Network, nodes: int, deadline: int | None = None, known: Sequence[Way] | None = None
+) -> Found:
+    """The least cost, at the latest after looking at so many nodes.
+
+    deadline: seconds, which `known` keeps: a placement to start from.
+    """
+    search = _Search(network, deadline, known or [ways[0] for ways in network.ways])
+    return search.run(nodes)
+
+
+class _Search:
+    """best, micro: the cheapest placement found so far, and its cost."""
+
+    def __init__(self, network: Network, deadline: int | None, known: Sequence[Way]) -> None:
+        self.network = network
+        self.deadline = deadline
+        self.order = order_of(network)
+        self.best = list(known)
+        self.micro = network.micro(known)
+
+    def run(self, nodes: int) -> Found:
+        numbers = count()
+        waiting = [(0, next(numbers), Field(self.network))]
+        while waiting:
+            proved, number, field = heappop(waiting)
+            if proved > self._limit:
+                break
+            if number > nodes:
+                return Found(self.best, self.micro, -(-proved // FINE))
+            field = self._tightened(field)
+            if not field.empty and field.proved <= self._limit:
+                for part in self._parts(field):
+                    heappush(waiting, (part.proved, next(numbers), part))
+        _Search.nodes = next(numbers)
+        return Found(self.best, self.micro, self.micro)
+
+    @property
+    def _limit(self) -> int:
+        """What a placement that is cheaper than the best may cost, as a field counts."""
+        return (self.micro - 1) * FINE
+
+    def _tightened(self, field: Field) -> Field:
+        """The field with its bound raised while that brings something; placements met on the way are tried."""
+        tightest = field
+        patience = _PATIENCE
+        for _ in range(_ROUNDS):
+            bound, size = tightest.proved, _size(field)
+            chosen = self._round(field)
+            if field.empty or field.proved > self._limit:
+                return field
+            if field.proved >= bound:
+                tightest = field.copy()
+            gap = self._limit - tightest.proved
+            if (tightest.proved - bound) * _LITTLE < gap and _size(field) * 10 > size * 9:
+                patience -= 1
+                if not patience: break
+            if self.deadline is not None:
+                hasten(field, chosen, self.deadline, gap)
+        return tightest
+
+    def _round(self, field: Field) -> list[Way]:
+        """A sweep there and back. The placement that the field suggests, unless a task has no way left."""
+        chosen: list[Way] = []
+        for order in (self.order, self.order[::-1]):
+            if self.deadline is not None:
+                in_time(field, self.deadline)
+            if not field.empty:
+                sweep(field, order, self._limit)
+            if field.empty:
+                break
+            chosen = decode(field, order)
+            self._try(chosen)
+        return chosen
+
+    def _try(self, chosen: Sequence[Way]) -> None:
+        if self.deadline is None or self.network.seconds(chosen) <= self.deadline:
+            micro = self.network.micro(chosen)
+            if micro < self.micro:
+                self.best, self.micro = list(chosen), micro
+
+    def _parts(self, field: Field) -> list[Field]:
+        """The field in two: a task goes the way that looks best, or any other."""
+        free = [(len(ways), task) for task, ways in enumerate(field.ways) if len(ways) > 1]
+        if not free:
+            return []
+        task = min(free)[1]
+        way = decode(field, self.order)[task]
+        one, rest = field.copy(), field.copy()
+        one.keep(task, [other is way for other in field.ways[task]])
+        rest.keep(task, [other is not way for other in field.ways[task]])
+        return [one, rest]
+
+
+def _size(field: Field) -> int:
+    return sum(map(len, field.ways))
