@@ -16,7 +16,7 @@ from pathlib import Path
 from skynb_catalog.accelerators import resolve
 from skynb_catalog.offers import Fact
 from skynb_catalog.sanity import verdicts
-from skynb_catalog.snapshots import pack, stamp
+from skynb_catalog.snapshots import STRONGEST, pack, stamp
 
 _HOME = Path(__file__).parent / "skynb_catalog" / "snapshot"
 
@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--collected", help="ISO date of the collection; default: the newest price's date")
     options = parser.parse_args()
     facts = read_facts(options.facts)
-    packed = pack(facts)
+    packed = pack(facts, preset=STRONGEST)
     collected = options.collected or max(fact.as_of or "" for fact in facts)
     _HOME.mkdir(exist_ok=True)
     (_HOME / "offers.xz").write_bytes(packed)

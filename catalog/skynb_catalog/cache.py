@@ -16,7 +16,7 @@ from skynb_catalog.errors import CatalogError
 from skynb_catalog.offers import Stamp
 
 SHIPPED = Path(__file__).parent / "snapshot" / "offers.xz"
-SCHEMA = 1  # part of the file's name: raise it with every change of the tables in `schema.py`
+SCHEMA = 2  # part of the file's name: raise it with every change of the tables in `schema.py`
 _KEEP_SECONDS = 30 * 24 * 3600
 
 

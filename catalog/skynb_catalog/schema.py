@@ -51,11 +51,14 @@ CREATE TABLE aside (
 ) WITHOUT ROWID;
 CREATE TABLE shape (
     accelerator INTEGER NOT NULL, count INTEGER NOT NULL, vcpus INTEGER NOT NULL, memory INTEGER NOT NULL,
-    arch TEXT NOT NULL, cloud INTEGER NOT NULL, id INTEGER NOT NULL UNIQUE,
+    arch TEXT NOT NULL, cloud INTEGER NOT NULL, disk INTEGER NOT NULL, disk_kind TEXT NOT NULL,
+    id INTEGER NOT NULL UNIQUE,
     floor INTEGER, offers INTEGER NOT NULL, spot_floor INTEGER, spot_offers INTEGER NOT NULL,
-    PRIMARY KEY (accelerator, count, vcpus, memory, arch, cloud)
+    PRIMARY KEY (accelerator, count, vcpus, memory, arch, cloud, disk, disk_kind)
 ) WITHOUT ROWID;
-CREATE TEMP TABLE bare_shape (id INTEGER PRIMARY KEY, accelerator, count, vcpus, memory, arch, cloud);
+CREATE TEMP TABLE bare_shape (
+    id INTEGER PRIMARY KEY, accelerator, count, vcpus, memory, arch, cloud, disk, disk_kind
+);
 """
 
 _INDICES = """
@@ -68,7 +71,7 @@ CREATE INDEX zone_by_name ON zone (name);
 CREATE INDEX type_by_name ON type (name);
 CREATE INDEX type_by_shape ON type (shape);
 INSERT INTO shape
-SELECT b.accelerator, b.count, b.vcpus, b.memory, b.arch, b.cloud, b.id,
+SELECT b.accelerator, b.count, b.vcpus, b.memory, b.arch, b.cloud, b.disk, b.disk_kind, b.id,
     MIN(o.price), COUNT(o.price), MIN(o.spot), COUNT(o.spot)
 FROM bare_shape b LEFT JOIN offer o ON o.shape = b.id GROUP BY b.id;
 """

@@ -35,6 +35,8 @@ facts = st.builds(
     spot_as_of=st.just(None),
     source=st.sampled_from(["one", "two"]),
     confidence=st.sampled_from(["high", "low"]),
+    local_disk_gib=st.sampled_from([None, None, 100.0, 838.19]),
+    local_disk_kind=st.sampled_from([None, "ssd", "nvme"]),
 ).map(lambda row: row if row.accelerator else row._replace(accelerator_count=None))
 
 catalogs = st.lists(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import skynb_catalog
-from skynb_catalog import Amount, CatalogError, Query, cache, resolve
+from skynb_catalog import Amount, CatalogError, Query, cache, resolve, snapshots
 from skynb_catalog.offers import day, day_number
 from skynb_catalog.snapshots import pack, unpack
 
@@ -35,6 +35,42 @@ def test_two_rows_for_one_machine_are_refused(fact):
     """A snapshot with two prices for one thing would depend on chance."""
     with pytest.raises(CatalogError, match="same machine"):
         pack([fact(hourly_micro=1), fact(hourly_micro=2)])
+
+
+SPARSE = {
+    "region": None,
+    "vcpus": None,
+    "memory_gib": None,
+    "arch": None,
+    "as_of": None,
+    "hourly_micro": None,
+}
+DISK = {
+    "local_disk_gib": 838.0,
+    "local_disk_kind": "nvme",
+    "spot_hourly_micro": 5,
+    "spot_as_of": "2026-02-01",
+}
+GPU = {"accelerator": "A10", "accelerator_count": 0.333, "accelerator_memory_gib": 8.0, "hourly_micro": 2**40}
+
+
+def test_facts_come_back(fact):
+    """What was packed can be read again, so that a refresh keeps the rows it has no news of."""
+    facts = [
+        fact(),
+        fact(zone="z", instance_type="n", **SPARSE),
+        fact(cloud="gcp", instance_type="n", **DISK),
+        fact(instance_type="g", **GPU),
+        fact(instance_type="m.large", region="west", hourly_micro=-1_000, confidence="low", source="other"),
+    ]
+    assert sorted(snapshots.facts(pack(facts)), key=str) == sorted(facts, key=str)
+    assert snapshots.facts(pack([])) == []
+
+
+def test_the_shipped_facts_pack_to_the_same_snapshot():
+    """Reading and packing again loses nothing of the shipped figures."""
+    packed = (FOLDER / "offers.xz").read_bytes()
+    assert pack(snapshots.facts(packed), preset=snapshots.STRONGEST) == packed
 
 
 @pytest.mark.parametrize("packed", [b"", b"not xz at all"])
