@@ -164,6 +164,17 @@ class CostInfo(msgspec.Struct, kw_only=True):
     running_micro: int = 0
 
 
+class RunInfo(msgspec.Struct, kw_only=True):
+    """Successful runs of one task on one kind of machine. hours: their median; count: accelerators a node."""
+
+    task: str
+    accelerator: str | None
+    count: float
+    num_nodes: int
+    hours: float
+    runs: int
+
+
 class CheckInfo(msgspec.Struct, kw_only=True):
     """Whether an infra may be used, and how to mend it if not."""
 

@@ -21,6 +21,7 @@ from skynb.wire import (
     JobInfo,
     LaunchAnswer,
     LaunchRequest,
+    RunInfo,
     ServerInfo,
 )
 from skynb_jupyter.service import Caller, Service
@@ -197,5 +198,12 @@ ROUTES = (
         summary="The bill, a line a cluster",
         answer=list[CostInfo],
         call=lambda service, _: service.costs(),
+    ),
+    Route(
+        method="GET",
+        path="/runs",
+        summary="How long past runs of the task named by `task` took, by machine",
+        answer=list[RunInfo],
+        call=lambda service, call: service.runs(call.query.get("task", "")),
     ),
 )

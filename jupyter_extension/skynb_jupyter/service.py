@@ -26,6 +26,7 @@ from skynb.wire import (
     JobInfo,
     LaunchAnswer,
     LaunchRequest,
+    RunInfo,
     ServerInfo,
 )
 from skynb_clusters import tls, views
@@ -34,6 +35,7 @@ from skynb_clusters.deciders.dask import wanted
 from skynb_clusters.naming import job_id
 from skynb_clusters.records import ClusterSpec, DaskSpec, DaskState
 from skynb_clusters.requests import Desk, live_dask
+from skynb_clusters.runs import runs_of
 
 T = TypeVar("T")
 
@@ -140,6 +142,9 @@ class Service:
             return [views.cost_info(tx, record, now) for record in tx.find_all("cluster", live=False)]
 
         return await self.read(read)
+
+    async def runs(self, task: str) -> list[RunInfo]:
+        return await self.read(lambda tx: runs_of(tx, task))
 
     async def events(self, after: int, name: str | None = None) -> list[EventInfo]:
         def read(tx: Transaction) -> list[EventInfo]:

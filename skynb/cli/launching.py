@@ -96,6 +96,7 @@ def exec_(words: tuple[str, ...], cluster: str | None, detach: bool, **fields: A
     help="How long the work takes: in all, or by accelerator (H100:8=1.5), task (train=2) or both "
     "(train/H100=1). Repeatable; default 1.",
 )
+@click.option("--measured", is_flag=True, help="Take the hours from past runs of the same name.")
 @click.option("--diff", "old", metavar="PLAN", help="Show what differs from a kept plan (-o json).")
 @click.option("--why", is_flag=True, help="Show for every kind of offer why it is no candidate.")
 @options.output
@@ -106,19 +107,26 @@ def plan(
     minimize: Minimize,
     deadline: float | None,
     hours: tuple[str, ...],
+    measured: bool,
     old: str | None,
     why: bool,
     **fields: Any,
 ) -> Plan | PlanDiff | Why:
-    """Show what tasks would run on, what else they could, and the price. No server is asked.
+    """Show what tasks would run on, what else they could, and the price.
 
-    `skynb launch --dryrun` plans with what the server may use.
+    No server is asked, but for what was --measured.     `skynb launch --dryrun` plans with what the server
+    may use.
     """
     if old and why:
         raise click.UsageError("--diff and --why are two answers; ask for one")
     from skynb.client import sdk
 
-    asked = {"minimize": minimize, "deadline_hours": deadline, "hours": _hours(hours)}
+    asked: dict[str, Any] = {
+        "minimize": minimize,
+        "deadline_hours": deadline,
+        "hours": _hours(hours),
+        "measured": measured,
+    }
     dag = dag_from(entrypoint, fields)
     if why:
         return sdk.why(dag, **asked)

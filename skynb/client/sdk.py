@@ -33,13 +33,16 @@ from skynb.wire import (
     JobInfo,
     LaunchAnswer,
     LaunchRequest,
+    RunInfo,
     WaitFor,
 )
 
 if TYPE_CHECKING:
     from skynb.client.tasks import TaskLike
     from skynb.planning import GpuTable, Plan
+    from skynb.planning.estimates import Run
     from skynb.planning.why import Why
+    from skynb.spec import Dag
 
 WAIT_FOR = ("jobs_and_ssh", "jobs", "none")
 
@@ -84,21 +87,40 @@ def exec(task: TaskLike, cluster_name: str) -> Launch:
     return Launch(connection(), answer, num_nodes=one.num_nodes)
 
 
-def plan(task: TaskLike, **options: Any) -> Plan:
-    """What the tasks would run on, by the catalog alone. Options: those of `skynb.planning.plan`."""
+def plan(task: TaskLike, *, measured: bool = False, **options: Any) -> Plan:
+    """What the tasks would run on, by the catalog alone. Options: those of `skynb.planning.plan`.
+
+    measured: ask the server how long past runs of the same name took, and plan with that.
+    """
     from skynb.planning import plan
 
-    return plan(dag_of(task), **options)
+    dag = dag_of(task)
+    return plan(dag, measured=_measured(dag) if measured else (), **options)
 
 
-def why(task: TaskLike, **options: Any) -> Why:
+def why(task: TaskLike, *, measured: bool = False, **options: Any) -> Why:
     """The plan, and for every kind of offer in the catalog the one reason why it is no candidate.
 
-    Options: those of `skynb.planning.plan`.
+    Options: those of `plan`.
     """
     from skynb.planning.why import why
 
-    return why(dag_of(task), **options)
+    dag = dag_of(task)
+    return why(dag, measured=_measured(dag) if measured else (), **options)
+
+
+def _measured(dag: Dag) -> list[Run]:
+    from skynb.planning.estimates import Run
+
+    found = []
+    for task in dag.tasks:
+        runs = connection().call("GET", "/runs", list[RunInfo], query={"task": task.name or ""})
+        found += [
+            Run(run.task, run.accelerator, run.count, run.hours, run.runs)
+            for run in runs
+            if run.num_nodes == task.num_nodes
+        ]
+    return found
 
 
 def gpus(name: str | None = None, **options: Any) -> GpuTable:

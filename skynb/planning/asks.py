@@ -50,8 +50,8 @@ _ALSO = {"k8s": "kubernetes"}
 ARCH_LABEL = "kubernetes.io/arch"  # the well-known label; SkyPilot's resources have no field of their own
 _ARCHES = {"amd64": "x86_64", "x86_64": "x86_64", "arm64": "arm64", "aarch64": "arm64"}
 _USUAL_ARCH = "x86_64"
-_DEFAULT_CPUS = Amount(8, at_least=True)
-_DEFAULT_MEMORY = Amount(4, at_least=True, per_cpu=True)
+_DEFAULT_CPUS = Amount(8.0, at_least=True)
+_DEFAULT_MEMORY = Amount(4.0, at_least=True, per_cpu=True)
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def ask(item: ItemLike, alternative: int, *, enabled: Sequence[str] | None, know
     disk, disk_kind = _local_disk(item.local_disk)
     query = Query(
         accelerators=names,
-        count=count,
+        count=float(count),
         cpus=_DEFAULT_CPUS if defaulted else _amount(item.cpus),
         memory=_DEFAULT_MEMORY if defaulted else _amount(item.memory),
         clouds=_within(cloud, enabled),
@@ -207,7 +207,7 @@ def _sizes(vendor: str | None) -> str:
 def _amount(quantity: QuantityLike | None) -> Amount | None:
     if quantity is None:
         return None
-    return Amount(quantity.value, quantity.at_least, quantity.per_cpu)
+    return Amount(float(quantity.value), quantity.at_least, quantity.per_cpu)
 
 
 def _listed(names: Sequence[str]) -> str:

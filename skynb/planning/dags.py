@@ -101,7 +101,7 @@ def _step(
         raise _of_task(index, task, error) from error
     inflow = _inflow(task) if source else None
     moved = [edge.gigabytes for edge in edges if index in {edge.first, edge.then}]
-    reach = sum(map(tariff.most_micro, [*moved, inflow[1] if inflow else 0]))
+    reach = sum(_dearest(tariff, one) for one in [*moved, inflow[1] if inflow else 0])
     best = groups[0][0] if alternatives.ordered else shown[0]
     numbers = {best.alternative} if alternatives.ordered else {one.alternative for one in alternatives.asks}
     asks = [one for one in alternatives.asks if one.alternative in numbers]
@@ -127,6 +127,12 @@ def _ways(
         found += market.by_place(wanted, task.name, task.num_nodes, ceiling)
     firm = [one for one in found if not one.hint]
     return firm or found
+
+
+def _dearest(tariff: Tariff, gigabytes: float) -> int:
+    """What moving it costs at most, wherever it goes."""
+    rates = (*tariff.rates.values(), tariff.others)
+    return max(max(rate.internet_micro(gigabytes), rate.between_micro(gigabytes)) for rate in rates)
 
 
 def _option(one: Candidate, step: Step, tariff: Tariff) -> Option:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import tempfile
 from datetime import date
-from pathlib import Path
 from types import SimpleNamespace
 
 from hypothesis import given, settings
@@ -10,9 +9,8 @@ from hypothesis import strategies as st
 
 from skynb.errors import NoOfferError
 from skynb.planning import plan
-from skynb_catalog import Catalog, cache
 from skynb_catalog.offers import Fact
-from skynb_catalog.snapshots import pack, stamp
+from tests.support.facts import catalog_in
 
 rows = st.builds(
     Fact,
@@ -32,6 +30,8 @@ rows = st.builds(
     spot_as_of=st.none(),
     source=st.just("a test"),
     confidence=st.just("high"),
+    local_disk_gib=st.none(),
+    local_disk_kind=st.none(),
 )
 catalogs = st.lists(
     rows, max_size=25, unique_by=lambda row: (row.cloud, row.region, row.zone, row.instance_type)
@@ -97,8 +97,6 @@ def expected(facts, asked, *, ordered):
 @given(facts=catalogs, asked=st.lists(wishes, min_size=1, max_size=4), ordered=st.booleans())
 def test_plans_choose_as_brute_force_does(facts, asked, ordered):
     """Any small catalog, any alternatives: same candidates, same order, same choice, or none at all."""
-    packed = pack(facts)
-    mark = stamp(packed, "2026-01-01", len(facts))
     task = SimpleNamespace(
         name=None,
         num_nodes=1,
@@ -106,10 +104,7 @@ def test_plans_choose_as_brute_force_does(facts, asked, ordered):
         outputs=None,
         resources=SimpleNamespace(alternatives=lambda: (ordered, [item(wish) for wish in asked])),
     )
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "c.sqlite"
-        cache.build(path, mark, packed)
-        catalog = Catalog(cache._open(path, mark), mark)
+    with tempfile.TemporaryDirectory() as folder, catalog_in(folder, facts) as catalog:
         wanted = expected(facts, asked, ordered=ordered)
         known = {row.cloud for row in facts}
         try:
