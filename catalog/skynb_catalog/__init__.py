@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from skynb_catalog.accelerators import Accelerator, by_driver_name, by_memory, resolve
 from skynb_catalog.errors import CatalogError, UnknownAcceleratorError
-from skynb_catalog.offers import Amount, Listing, Offer, Query
+from skynb_catalog.offers import Amount, Listing, Offer, Query, Scope
 from skynb_catalog.store import Catalog
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Listing",
     "Offer",
     "Query",
+    "Scope",
     "UnknownAcceleratorError",
     "by_driver_name",
     "by_memory",

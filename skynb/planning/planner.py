@@ -5,7 +5,6 @@ It asks no server, no network and no credentials: a catalog, a date and offers i
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date, datetime, timezone
 from typing import TYPE_CHECKING
 
@@ -123,7 +122,7 @@ def _alternative(
 
 def _inside(wanted: Ask, catalog: Catalog) -> tuple[list[Candidate], dict[str, int]]:
     if wanted.zone_name is None:
-        query = replace(wanted.query, limit=SHOWN + 1)
+        query = wanted.query._replace(limit=SHOWN + 1)
         return [candidate(offer, wanted) for offer in catalog.offers(query)], catalog.count(query)
     # The account's zone is one of the region's AZ ids, nobody here knows which: one candidate for each type.
     found: dict[str, Candidate] = {}

@@ -32,6 +32,8 @@ rows = st.builds(
     spot_as_of=st.none(),
     source=st.just("a test"),
     confidence=st.just("high"),
+    local_disk_gib=st.none(),
+    local_disk_kind=st.none(),
 )
 catalogs = st.lists(
     rows, max_size=25, unique_by=lambda row: (row.cloud, row.region, row.zone, row.instance_type)
