@@ -1,7 +1,7 @@
 """Build the shipped snapshot: python catalog/build_snapshot.py FACTS.csv.gz --collected DATE.
 
-The facts are a CSV with the columns named in `read_facts`; nothing of it travels but the figures. The same
-facts give the same bytes.
+The facts are a CSV with the columns named in `_fact`; nothing of it travels but the figures. Local disks come
+from `local_disks.csv` beside this script, by cloud and instance type. The same facts give the same bytes.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import gzip
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
+from typing import TypeAlias
 
 from skynb_catalog.accelerators import resolve
 from skynb_catalog.offers import Fact
@@ -19,16 +20,28 @@ from skynb_catalog.sanity import verdicts
 from skynb_catalog.snapshots import STRONGEST, pack, stamp
 
 _HOME = Path(__file__).parent / "skynb_catalog" / "snapshot"
+_DISKS = Path(__file__).parent / "local_disks.csv"
+
+Disks: TypeAlias = dict[tuple[str, str], tuple[float, str]]
 
 
 def read_facts(path: Path) -> list[Fact]:
     """The rows of a facts file, with canonical accelerator names; an unknown one is refused by name."""
+    disks = read_disks()
     with gzip.open(path, "rt", encoding="utf-8", newline="") as lines:
-        return [_fact(row) for row in csv.DictReader(lines)]
+        return [_fact(row, disks) for row in csv.DictReader(lines)]
 
 
-def _fact(row: dict[str, str]) -> Fact:
+def read_disks() -> Disks:
+    """GiB of all local disks and their kind, by cloud and instance type; what is not here is not known."""
+    with _DISKS.open(encoding="utf-8", newline="") as lines:
+        rows = csv.DictReader(lines)
+        return {(row["cloud"], row["instance_type"]): (float(row["gib"]), row["kind"]) for row in rows}
+
+
+def _fact(row: dict[str, str], disks: Disks) -> Fact:
     accelerator = row["accelerator_name"]
+    gib, kind = disks.get((row["cloud"], row["instance_type"]), (None, None))
     return Fact(
         cloud=row["cloud"],
         region=row["region"] or None,
@@ -46,6 +59,8 @@ def _fact(row: dict[str, str]) -> Fact:
         spot_as_of=row["spot_as_of"] or None,
         source=row["source"],
         confidence=row["confidence"],
+        local_disk_gib=gib,
+        local_disk_kind=kind,
     )
 
 

@@ -12,8 +12,16 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-_COLUMNS = "a.name, s.count, c.name, t.name, s.vcpus, s.memory, t.accelerator_memory"
-_NAMES = "JOIN cloud c ON c.id = s.cloud JOIN accelerator a ON a.id = s.accelerator"
+# As `_listing` reads them, of a shape s, a type t and a row o of `offer` or `aside`.
+_COLUMNS = (
+    "a.name, s.count, c.name, t.name, s.vcpus, s.memory, t.accelerator_memory, o.price, o.spot, r.name, o.as_of, "
+    "o.spot_as_of, n.text, k.name, s.arch, s.disk, s.disk_kind"
+)
+_NAMES = (
+    "JOIN cloud c ON c.id = s.cloud JOIN accelerator a ON a.id = s.accelerator "
+    "JOIN region r ON r.id = o.region JOIN source n ON n.id = o.source JOIN confidence k ON k.id = o.confidence"
+)
+_ASIDE = "shape s CROSS JOIN type t ON t.shape = s.id CROSS JOIN aside o ON o.type = t.id"
 
 
 def accelerators(
@@ -21,25 +29,39 @@ def accelerators(
 ) -> list[Listing]:
     """Rows in the order of accelerator, count, price (unknown last), cloud, instance type, region."""
     where, values = _where(name, clouds)
-    group = "o.type, o.region" if all_regions else "o.type"
-    # SQLite takes the bare columns of a group from the row that holds its minimum.
-    chosen = (
-        f"SELECT {_COLUMNS}, MIN(o.price), o.spot, r.name, o.as_of, k.name, '', o.type, o.region "  # noqa: S608
-        "FROM shape s CROSS JOIN offer o ON o.shape = s.id "
-        f"JOIN type t ON t.id = o.type {_NAMES} JOIN region r ON r.id = o.region "
-        f"JOIN confidence k ON k.id = o.confidence WHERE {where} GROUP BY {group}"
-    )
-    aside = (
-        f"SELECT {_COLUMNS}, MIN(IFNULL(o.price, -1)), o.spot, r.name, o.as_of, k.name, w.text, "  # noqa: S608
-        "o.type, o.region "
-        "FROM shape s CROSS JOIN type t ON t.shape = s.id CROSS JOIN aside o ON o.type = t.id "
-        f"{_NAMES} JOIN region r ON r.id = o.region JOIN confidence k ON k.id = o.confidence "
-        f"JOIN reason w ON w.id = o.reason WHERE {where} AND w.text IN (?, ?) GROUP BY {group}"
-    )
+    chosen, refused = _regional(where) if all_regions else _cheapest(where)
     rows: dict[Any, Listing] = {}
-    for row in [*db.execute(chosen, values), *db.execute(aside, (*values, LIST_PRICE, NO_PRICE))]:
-        rows.setdefault(row[-2:] if all_regions else row[-2], _listing(row))
+    for row in [*db.execute(chosen, values), *db.execute(refused, (*values, LIST_PRICE, NO_PRICE))]:
+        rows.setdefault(row[:2], _listing(row[2:]))
     return sorted(rows.values(), key=_order)
+
+
+def _cheapest(where: str) -> tuple[str, str]:
+    """The SQL for one row a type: its cheapest offer, which is written down; without any a row set aside."""
+    chosen = (
+        f"SELECT t.id, 0, {_COLUMNS}, '' FROM shape s CROSS JOIN type t ON t.shape = s.id "  # noqa: S608
+        "CROSS JOIN offer o ON o.shape = s.id AND o.price = t.price AND o.region = t.region "
+        f"AND o.zone = t.zone AND o.type = t.id {_NAMES} WHERE {where}"
+    )
+    refused = (
+        f"SELECT t.id, 0, {_COLUMNS}, w.text, MIN(IFNULL(o.price, -1)) FROM {_ASIDE} {_NAMES} "  # noqa: S608
+        f"JOIN reason w ON w.id = o.reason WHERE {where} AND t.offers = 0 AND w.text IN (?, ?) GROUP BY t.id"
+    )
+    return chosen, refused
+
+
+def _regional(where: str) -> tuple[str, str]:
+    """The SQL for one row a type and region. SQLite takes the bare columns from the row of the minimum."""
+    chosen = (
+        f"SELECT o.type, o.region, {_COLUMNS}, '', MIN(o.price) FROM shape s "  # noqa: S608 - our own names
+        f"CROSS JOIN offer o ON o.shape = s.id JOIN type t ON t.id = o.type {_NAMES} "
+        f"WHERE {where} GROUP BY o.type, o.region"
+    )
+    refused = (
+        f"SELECT o.type, o.region, {_COLUMNS}, w.text, MIN(IFNULL(o.price, -1)) FROM {_ASIDE} {_NAMES} "  # noqa: S608
+        f"JOIN reason w ON w.id = o.reason WHERE {where} AND w.text IN (?, ?) GROUP BY o.type, o.region"
+    )
+    return chosen, refused
 
 
 def set_aside(db: sqlite3.Connection, reason: str | None) -> list[tuple[str, str | None, str, str]]:
@@ -68,7 +90,8 @@ def _where(name: str | None, clouds: Sequence[str] | None) -> tuple[str, tuple[s
 
 
 def _listing(row: Any) -> Listing:
-    name, count, cloud, kind, vcpus, memory, each, price, spot, region, as_of, confidence, reason, *_ = row
+    name, count, cloud, kind, vcpus, memory, each, price, spot, region, as_of, spot_as_of, *rest = row
+    source, confidence, arch, disk, disk_kind, reason, *_ = rest
     return Listing(
         accelerator=name,
         accelerator_count=count / 1000 or None,
@@ -77,12 +100,17 @@ def _listing(row: Any) -> Listing:
         vcpus=vcpus / 1000 or None,
         memory_gib=memory / 1024 or None,
         accelerator_memory_gib=each / 1024 or None,
-        hourly_micro=price if price > 0 else None,
+        hourly_micro=price if price is not None and price > 0 else None,
         spot_hourly_micro=spot,
         region=region or None,
         as_of=day(as_of),
         confidence=confidence,
         launchable=reason != LIST_PRICE,
+        spot_as_of=day(spot_as_of),
+        source=source,
+        arch=arch or None,
+        local_disk_gib=disk / 1024 or None,
+        local_disk_kind=disk_kind or None,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
 
@@ -35,8 +34,7 @@ class Fact(NamedTuple):
     local_disk_kind: str | None = None  # nvme or ssd
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(NamedTuple):
     """A machine that can be rented at a known price.
 
     region None: the price holds wherever the cloud offers the type. zone None: any zone of the region.
@@ -82,12 +80,12 @@ class Scope(NamedTuple):
     spot: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(NamedTuple):
     """One row of `skynb gpus`: an accelerator in a machine, with the cheapest price known for it.
 
     accelerator_count None: the source does not say how many. hourly_micro None: the type exists, its price is
-    not known. launchable False: a list price of one accelerator, which nobody rents by this name.
+    not known. launchable False: a list price of one accelerator, which nobody rents by this name. The spot
+    price is that of the same offer, not the lowest of any. as_of, spot_as_of: ISO dates of the two prices.
     """
 
     accelerator: str
@@ -103,10 +101,14 @@ class Listing:
     as_of: str | None
     confidence: str
     launchable: bool
+    spot_as_of: str | None = None
+    source: str = ""
+    arch: str | None = None
+    local_disk_gib: float | None = None
+    local_disk_kind: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Amount:
+class Amount(NamedTuple):
     """A number of vCPUs or GiB: exact, or the least that will do; per_cpu counts memory per vCPU."""
 
     value: float
@@ -114,8 +116,7 @@ class Amount:
     per_cpu: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(NamedTuple):
     """What an offer must be.
 
     accelerators: canonical names, any of which will do, `count` of them; none named means a machine without
@@ -127,7 +128,7 @@ class Query:
     """
 
     accelerators: tuple[str, ...] = ()
-    count: float = 1
+    count: float = 1  # type: ignore[assignment]  # hides tuple.count, which a query has no use for
     cpus: Amount | None = None
     memory: Amount | None = None
     clouds: tuple[str, ...] | None = None

@@ -1,15 +1,18 @@
 """The SQLite file that answers queries: its tables, its indices, and how a snapshot becomes one.
 
-A *shape* is what a query asks about (accelerator, count, vCPUs, memory, architecture) in one cloud. There are
-about a thousand, each with its cheapest price, so a query first finds its shapes and then reads, shape by
-shape in the order of their cheapest price, only the offers it returns. `offer` holds what may be chosen and
-nothing else; what may not stands in `aside` with its reason.
+A *shape* is what a query asks about (accelerator, count, vCPUs, memory, architecture, local disk) in one
+cloud. There are about a thousand, each with its cheapest price, so a query first finds its shapes and then
+reads, shape by shape in the order of their cheapest price, only the offers it returns. A *place* is a shape
+in a region, with its cheapest offer there. `offer` holds what may be chosen and nothing else; what may not
+stands in `aside` with its reason.
 """
 
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from contextlib import closing
+from itertools import compress
 from typing import TYPE_CHECKING
 
 from skynb_catalog.sanity import REASONS
@@ -35,7 +38,8 @@ CREATE TABLE confidence (id INTEGER PRIMARY KEY, name TEXT NOT NULL);
 CREATE TABLE reason (id INTEGER PRIMARY KEY, text TEXT NOT NULL);
 CREATE TABLE type (
     id INTEGER PRIMARY KEY, cloud INTEGER NOT NULL, name TEXT NOT NULL, shape INTEGER NOT NULL,
-    accelerator_memory INTEGER NOT NULL
+    accelerator_memory INTEGER NOT NULL, offers INTEGER NOT NULL, asides INTEGER NOT NULL,
+    price INTEGER, region INTEGER, zone INTEGER -- of its cheapest offer
 );
 CREATE TABLE offer (
     shape INTEGER NOT NULL, price INTEGER NOT NULL, region INTEGER NOT NULL, zone INTEGER NOT NULL,
@@ -56,8 +60,22 @@ CREATE TABLE shape (
     floor INTEGER, offers INTEGER NOT NULL, spot_floor INTEGER, spot_offers INTEGER NOT NULL,
     PRIMARY KEY (accelerator, count, vcpus, memory, arch, cloud, disk, disk_kind)
 ) WITHOUT ROWID;
+CREATE TABLE place (
+    shape INTEGER NOT NULL, region INTEGER NOT NULL,
+    offers INTEGER NOT NULL, price INTEGER NOT NULL, zone INTEGER NOT NULL, type INTEGER NOT NULL,
+    spot_offers INTEGER NOT NULL, spot INTEGER, spot_zone INTEGER, spot_type INTEGER,
+    accelerator INTEGER NOT NULL, count INTEGER NOT NULL, vcpus INTEGER NOT NULL, memory INTEGER NOT NULL,
+    arch TEXT NOT NULL, cloud INTEGER NOT NULL, disk INTEGER NOT NULL, disk_kind TEXT NOT NULL
+);
+CREATE TABLE market (
+    cloud INTEGER NOT NULL, accelerator INTEGER NOT NULL, region INTEGER NOT NULL,
+    PRIMARY KEY (cloud, accelerator, region)
+) WITHOUT ROWID;
 CREATE TEMP TABLE bare_shape (
     id INTEGER PRIMARY KEY, accelerator, count, vcpus, memory, arch, cloud, disk, disk_kind
+);
+CREATE TEMP TABLE bare_place (
+    shape, region, offers, price, zone, type, spot_offers, spot, spot_zone, spot_type
 );
 """
 
@@ -70,10 +88,20 @@ CREATE INDEX region_by_name ON region (name, cloud);
 CREATE INDEX zone_by_name ON zone (name);
 CREATE INDEX type_by_name ON type (name);
 CREATE INDEX type_by_shape ON type (shape);
+INSERT INTO place
+SELECT p.*, b.accelerator, b.count, b.vcpus, b.memory, b.arch, b.cloud, b.disk, b.disk_kind
+FROM bare_place p JOIN bare_shape b ON b.id = p.shape;
+CREATE INDEX place_by_price ON place (
+    accelerator, region, price, zone, type, count, vcpus, memory, arch, disk, disk_kind
+);
+CREATE INDEX place_by_spot ON place (
+    accelerator, region, spot, spot_zone, spot_type, count, vcpus, memory, arch, disk, disk_kind
+) WHERE spot IS NOT NULL;
+INSERT INTO market SELECT DISTINCT cloud, accelerator, region FROM place;
 INSERT INTO shape
 SELECT b.accelerator, b.count, b.vcpus, b.memory, b.arch, b.cloud, b.disk, b.disk_kind, b.id,
-    MIN(o.price), COUNT(o.price), MIN(o.spot), COUNT(o.spot)
-FROM bare_shape b LEFT JOIN offer o ON o.shape = b.id GROUP BY b.id;
+    MIN(p.price), IFNULL(SUM(p.offers), 0), MIN(p.spot), IFNULL(SUM(p.spot_offers), 0)
+FROM bare_shape b LEFT JOIN place p ON p.shape = b.id GROUP BY b.id;
 """
 
 
@@ -89,6 +117,8 @@ def write(snapshot: Snapshot, stamp: Stamp, path: Path) -> None:
         marks = ", ".join("?" * 10)
         db.executemany(f"INSERT INTO offer VALUES ({marks})", _choosable(snapshot))  # noqa: S608 - marks only
         db.executemany(f"INSERT INTO aside VALUES ({marks})", _set_aside(snapshot))  # noqa: S608 - marks only
+        marks = ", ".join("?" * 10)
+        db.executemany(f"INSERT INTO bare_place VALUES ({marks})", _places(snapshot))  # noqa: S608 - marks only
         for statement in _statements(_INDICES):
             db.execute(statement)
         db.execute("COMMIT")
@@ -105,6 +135,7 @@ def _write_names(db: sqlite3.Connection, snapshot: Snapshot, stamp: Stamp) -> No
         "reason": [[""], *([text] for text in REASONS)],
     }
     tables["bare_shape"] = tables.pop("shape")
+    tables["type"] = _types(snapshot)
     for table, rows in tables.items():
         if rows:
             marks = ", ".join("?" * (1 + len(rows[0])))
@@ -112,6 +143,47 @@ def _write_names(db: sqlite3.Connection, snapshot: Snapshot, stamp: Stamp) -> No
             db.executemany(f"INSERT INTO {table} VALUES ({marks})", numbered)  # noqa: S608 - our own names
     meta = {"hash": stamp.hash, "collected": stamp.collected, "rows": stamp.rows}
     db.executemany("INSERT INTO meta VALUES (?, ?)", [(key, str(value)) for key, value in meta.items()])
+
+
+def _types(snapshot: Snapshot) -> list[list[int | None]]:
+    """The rows of `type`, with what has been counted of each and where it is cheapest."""
+    c = snapshot.columns
+    refused = Counter(compress(c["type"], c["reason"]))
+    every = Counter(c["type"])
+    cheapest: dict[int, tuple[int, int, int]] = {}
+    for kind, price, region, zone, reason in zip(
+        c["type"], c["price"], c["region"], c["zone"], c["reason"], strict=True
+    ):
+        if not reason and kind not in cheapest:  # a shape's rows are in the order of price
+            cheapest[kind] = price, region, zone
+    return [
+        [*row, every[number] - refused[number], refused[number], *cheapest.get(number, (None, None, None))]
+        for number, row in enumerate(snapshot.tables["type"])
+    ]
+
+
+def _places(snapshot: Snapshot) -> Iterator[tuple[int | None, ...]]:
+    """The rows of `place`: a shape in a region, how many offers it has there, the first of them by rank."""
+    c = snapshot.columns
+    offers: dict[tuple[int, int], tuple[int, ...]] = {}
+    spots: dict[tuple[int, int], tuple[int, ...]] = {}
+    number: Counter[tuple[int, int]] = Counter()
+    spot_number: Counter[tuple[int, int]] = Counter()
+    names = ("shape", "region", "price", "zone", "type", "spot", "reason")
+    for shape, region, price, zone, kind, spot, reason in zip(*(c[name] for name in names), strict=True):
+        if reason:
+            continue
+        place = shape, region
+        number[place] += 1
+        if place not in offers:
+            offers[place] = price, zone, kind
+        if spot != NONE:
+            spot_number[place] += 1
+            found = spots.get(place)
+            if found is None or (spot, zone, kind) < found:
+                spots[place] = spot, zone, kind
+    for place, first in offers.items():
+        yield (*place, number[place], *first, spot_number[place], *spots.get(place, (None, None, None)))
 
 
 def _choosable(snapshot: Snapshot) -> Iterator[tuple[int | None, ...]]:
@@ -122,7 +194,7 @@ def _choosable(snapshot: Snapshot) -> Iterator[tuple[int | None, ...]]:
         c["region"],
         c["zone"],
         c["type"],
-        [None if spot == NONE else spot for spot in c["spot"]],
+        (None if spot == NONE else spot for spot in c["spot"]),
         c["as_of"],
         c["spot_as_of"],
         c["source"],
@@ -138,8 +210,8 @@ def _set_aside(snapshot: Snapshot) -> list[tuple[int | None, ...]]:
         c["type"],
         c["region"],
         c["zone"],
-        [None if price == NONE else price for price in c["price"]],
-        [None if spot == NONE else spot for spot in c["spot"]],
+        (None if price == NONE else price for price in c["price"]),
+        (None if spot == NONE else spot for spot in c["spot"]),
         c["as_of"],
         c["spot_as_of"],
         c["source"],

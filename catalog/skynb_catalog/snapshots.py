@@ -124,19 +124,11 @@ def _facts(snapshot: Snapshot) -> Iterator[Fact]:
     for row in zip(*(columns[name] for name in _COLUMNS[1:-1]), strict=True):
         price, region, zone, kind, spot, as_of, spot_as_of, source, confidence = row
         cloud, size, disk = machines[kind]
-        yield Fact(
-            cloud,
-            regions[region],
-            zones[zone],
-            *size,
-            None if price == NONE else price,
-            None if spot == NONE else spot,
-            day(as_of),
-            day(spot_as_of),
-            tables["source"][source][0],
-            CONFIDENCES[confidence],
-            *disk,
-        )
+        place = (cloud, regions[region], zones[zone])
+        prices = (None if price == NONE else price, None if spot == NONE else spot)
+        dates = (day(as_of), day(spot_as_of))
+        known = (tables["source"][source][0], CONFIDENCES[confidence])
+        yield Fact._make((*place, *size, *prices, *dates, *known, *disk))
 
 
 def _machines(tables: dict[str, list[list[Any]]]) -> list[tuple[str, tuple[Any, ...], tuple[Any, ...]]]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from skynb_catalog.offers import Listing, Offer, Query, Stamp
+    from skynb_catalog.refusals import Refusal
 
 T = TypeVar("T")
 
@@ -43,6 +44,24 @@ class Catalog:
     def count(self, query: Query) -> dict[str, int]:
         """How many offers fit, per cloud that has any, whatever the query's limit. Raises CatalogError."""
         return self._ask(lambda db: search.count(db, query))
+
+    def by_place(self, query: Query, ceiling_micro: int | None = None) -> list[Offer]:
+        """The cheapest offer that fits of each (cloud, region, accelerator), cheapest first.
+
+        None is dearer than the ceiling: micro-dollars per hour of the price that ranks. Raises CatalogError.
+        """
+        from skynb_catalog import places  # a first plan has no use for it
+
+        return self._ask(lambda db: places.by_place(db, query, ceiling_micro))
+
+    def why_not(self, query: Query) -> list[Refusal]:
+        """For every row of the catalog that is no candidate the first reason, counted by cloud and reason.
+
+        With the candidates these are all rows, those set aside included. Raises CatalogError.
+        """
+        from skynb_catalog import refusals  # as above
+
+        return self._ask(lambda db: refusals.why_not(db, query))
 
     def accelerators(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from skynb.errors import NoOfferError, SpecError
@@ -70,7 +70,7 @@ class Ask:
 
     def without_defaults(self) -> Query:
         """For machines that are what they are: this one, whatever its size."""
-        return replace(self.query, cpus=None, memory=None) if self.defaulted else self.query
+        return self.query._replace(cpus=None, memory=None) if self.defaulted else self.query
 
 
 def ask(item: ItemLike, alternative: int, *, enabled: Sequence[str] | None, known: Collection[str]) -> Ask:

@@ -27,7 +27,7 @@ class GpuTable(msgspec.Struct, frozen=True):
 
     def to_dict(self) -> dict[str, Any]:
         """The table in plain JSON types."""
-        return msgspec.to_builtins(self)  # type: ignore[no-any-return]
+        return {**msgspec.to_builtins(self), "rows": [row._asdict() for row in self.rows]}
 
     def __str__(self) -> str:
         from skynb.planning.gpu_table import gpus_text

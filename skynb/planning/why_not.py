@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from skynb.planning.model import Rejection
@@ -42,7 +41,7 @@ def rejected_clouds(
     ):
         if not left:
             return
-        looser = replace(relaxed, **change)
+        looser = relaxed._replace(**change)
         if looser == relaxed:
             continue
         relaxed = looser
@@ -117,8 +116,8 @@ def _one_limit(catalog: Catalog, query: Query) -> tuple[str, str | None] | None:
         ("infra", {"clouds": None, "region": None, "zone": None}),
     )
     for name, change in limits:
-        looser = replace(query, **change, limit=1)  # type: ignore[arg-type]
-        found = catalog.offers(looser) if replace(looser, limit=query.limit) != query else []
+        looser = query._replace(**change, limit=1)  # type: ignore[arg-type]
+        found = catalog.offers(looser) if looser._replace(limit=query.limit) != query else []
         if found:
             return f"{name} is what nothing meets", f"Without it the nearest is {_machine(found[0], looser)}"
     return None
@@ -136,7 +135,7 @@ def _clouds_with(catalog: Catalog, query: Query) -> Sequence[str]:
     if query.accelerators:
         have = list(catalog.counts_of(query.accelerators))
     else:
-        bare = replace(query, cpus=None, memory=None, max_hourly_micro=None, spot=False)
+        bare = query._replace(cpus=None, memory=None, max_hourly_micro=None, spot=False)
         have = list(catalog.count(bare))
     return have if query.clouds is None else [cloud for cloud in have if cloud in query.clouds]
 

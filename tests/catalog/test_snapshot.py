@@ -37,21 +37,9 @@ def test_two_rows_for_one_machine_are_refused(fact):
         pack([fact(hourly_micro=1), fact(hourly_micro=2)])
 
 
-SPARSE = {
-    "region": None,
-    "vcpus": None,
-    "memory_gib": None,
-    "arch": None,
-    "as_of": None,
-    "hourly_micro": None,
-}
-DISK = {
-    "local_disk_gib": 838.0,
-    "local_disk_kind": "nvme",
-    "spot_hourly_micro": 5,
-    "spot_as_of": "2026-02-01",
-}
-GPU = {"accelerator": "A10", "accelerator_count": 0.333, "accelerator_memory_gib": 8.0, "hourly_micro": 2**40}
+SPARSE = dict.fromkeys(("region", "vcpus", "memory_gib", "arch", "as_of", "hourly_micro"))
+DISK = {"local_disk_gib": 838.0, "local_disk_kind": "nvme", "spot_hourly_micro": 5}
+GPU = {"accelerator": "A10", "accelerator_count": 0.333, "accelerator_memory_gib": 8.0}
 
 
 def test_facts_come_back(fact):
@@ -60,7 +48,7 @@ def test_facts_come_back(fact):
         fact(),
         fact(zone="z", instance_type="n", **SPARSE),
         fact(cloud="gcp", instance_type="n", **DISK),
-        fact(instance_type="g", **GPU),
+        fact(instance_type="g", hourly_micro=2**40, **GPU),
         fact(instance_type="m.large", region="west", hourly_micro=-1_000, confidence="low", source="other"),
     ]
     assert sorted(snapshots.facts(pack(facts)), key=str) == sorted(facts, key=str)
@@ -117,6 +105,18 @@ def test_gcp_g2_and_azure_t4(shipped):
     assert t4[0].instance_type == "Standard_NC4as_T4_v3"
 
 
+def test_local_disks(shipped):
+    """p5.48xlarge has eight NVMe disks of 3.8 TB, that is 28 TiB and not 30; of m5.large no disk is known."""
+    with_disk = Query(("H100",), 8, local_disk=Amount(28_000, at_least=True), local_disk_kind="nvme", limit=1)
+    one = shipped.offers(with_disk._replace(clouds=("aws",)))[0]
+    assert (one.instance_type, one.local_disk_kind) == ("p5.48xlarge", "nvme")
+    assert one.local_disk_gib == pytest.approx(8 * 3.8e12 / 2**30, rel=1e-3)
+    assert shipped.offers(with_disk._replace(clouds=("aws",), local_disk=Amount(30_000, at_least=True))) == []
+    assert shipped.offers(Query(instance_type="m5.large", local_disk=Amount(0, at_least=True))) == []
+    a2 = shipped.offers(Query(instance_type="a2-ultragpu-4g", limit=1))[0]
+    assert (a2.local_disk_gib, a2.local_disk_kind) == (1500, "nvme")
+
+
 def test_every_accelerator_is_in_the_vocabulary(shipped):
     """No row carries a name that a task cannot write."""
     for row in shipped.accelerators():
@@ -150,7 +150,9 @@ def test_listing_has_one_row_per_machine_with_its_cheapest_price(shipped):
     for row in rows:
         if row.accelerator_count and row.hourly_micro:
             query = Query(clouds=(row.cloud,), instance_type=row.instance_type, limit=1)
-            assert shipped.offers(query)[0].hourly_micro == row.hourly_micro
+            one = shipped.offers(query)[0]
+            assert (one.hourly_micro, one.spot_hourly_micro) == (row.hourly_micro, row.spot_hourly_micro)
+            assert (one.source, one.arch, one.local_disk_gib) == (row.source, row.arch, row.local_disk_gib)
     assert len(shipped.accelerators("L4", clouds=["gcp", "aws"], all_regions=True)) > len(rows)
 
 

@@ -1,0 +1,134 @@
+"""Which shapes fit: the part of a query that asks for a machine, whatever its place and price.
+
+Each word of the query is one test; `why_not` asks the same tests one by one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from skynb_catalog.offers import Amount, Query
+    from skynb_catalog.refusals import Reason
+
+_FRACTION_SLACK = 10  # thousandths: a third is written 0.33, 0.333 or 0.33333333
+
+
+class Shape(NamedTuple):
+    """A fitting shape and the cheapest price it has anywhere, in micro-dollars per hour.
+
+    offers: how many it has (with a spot price, for spot). Other units are those of the tables.
+    """
+
+    id: int
+    floor: int
+    offers: int
+    cloud_id: int
+    cloud: str
+    accelerator_id: int
+    accelerator: str
+    accelerator_count: int
+    vcpus: int
+    memory: int
+    arch: str
+    disk: int
+    disk_kind: str
+
+
+class Clause(NamedTuple):
+    """A condition of SQL and its parameters; the text is always ours, the values never are."""
+
+    sql: str
+    values: tuple[Any, ...] = ()
+
+
+# Of a Shape but for its first three, where s is a row of `shape` or of `place`.
+COLUMNS = "s.cloud, c.name, s.accelerator, a.name, s.count, s.vcpus, s.memory, s.arch, s.disk, s.disk_kind"
+JOINS = "CROSS JOIN cloud c ON c.id = s.cloud CROSS JOIN accelerator a ON a.id = s.accelerator"
+
+
+def shapes(db: sqlite3.Connection, query: Query) -> list[Shape]:
+    """The shapes that fit and have an offer (with a spot price, for spot), from the cheapest on."""
+    sql, values = shapes_statement(query)
+    return sorted(map(Shape._make, db.execute(sql, values)), key=lambda shape: shape.floor)
+
+
+def shapes_statement(query: Query) -> tuple[str, tuple[Any, ...]]:
+    """The SQL that finds shapes, and its parameters."""
+    floor, number = ("s.spot_floor", "s.spot_offers") if query.spot else ("s.floor", "s.offers")
+    clauses = [*machine(query), Clause(f"{number} > 0")]
+    if query.max_hourly_micro is not None:
+        clauses.append(Clause(f"{floor} <= ?", (query.max_hourly_micro,)))
+    where = both(clauses)
+    sql = f"SELECT s.id, {floor}, {number}, {COLUMNS} FROM shape s {JOINS} WHERE {where.sql}"  # noqa: S608
+    return sql, where.values
+
+
+def machine(query: Query) -> Iterator[Clause]:
+    """What a row of `shape` or of `place`, called s, must meet."""
+    for reason, clause in tests(query):
+        if reason == "instance type":
+            yield Clause("s.id IN (SELECT shape FROM type WHERE name = ?)", clause.values)
+        else:
+            yield clause
+
+
+def tests(query: Query) -> Iterator[tuple[Reason, Clause]]:
+    """Each word that asks for a machine, as a condition on a shape s of a type t, in the order of reasons."""
+    yield from _kind(query)
+    if query.instance_type is not None:
+        yield "instance type", Clause("t.name = ?", (query.instance_type,))
+    if query.local_disk is not None:
+        yield "local disk", _enough("disk", query.local_disk, 1024)
+    if query.local_disk_kind is not None:
+        yield "local disk", Clause("s.disk_kind = ?", (query.local_disk_kind,))
+    if query.cpus is not None:
+        yield "vCPUs", _enough("vcpus", query.cpus, 1000)
+    if query.memory is not None:
+        yield "memory", _enough("memory", query.memory, 1024)
+    if query.arch is not None:
+        yield "arch", Clause("s.arch = ?", (query.arch,))
+    if query.clouds is not None:
+        inner = f"SELECT id FROM cloud WHERE name IN ({marks(query.clouds)})"  # noqa: S608 - marks only
+        yield "cloud", Clause(f"s.cloud IN ({inner})", tuple(query.clouds))
+
+
+def both(clauses: Iterable[Clause]) -> Clause:
+    """All of these conditions."""
+    parts = list(clauses)
+    sql = " AND ".join(f"({clause.sql})" for clause in parts) or "1"
+    return Clause(sql, tuple(value for clause in parts for value in clause.values))
+
+
+def marks(values: Sequence[object]) -> str:
+    """As many question marks as values."""
+    return ", ".join("?" * len(values))
+
+
+def _kind(query: Query) -> Iterator[tuple[Reason, Clause]]:
+    if query.accelerators:
+        inner = f"SELECT id FROM accelerator WHERE name IN ({marks(query.accelerators)})"  # noqa: S608 - marks only
+        yield "other accelerator", Clause(f"s.accelerator IN ({inner})", tuple(query.accelerators))
+        milli = round(query.count * 1000)
+        slack = 0 if milli % 1000 == 0 else _FRACTION_SLACK
+        yield "other count", Clause("s.count BETWEEN ? AND ?", (milli - slack, milli + slack))
+    elif query.instance_type is None:
+        # The empty name has id 0 in every snapshot: it sorts first.
+        yield "other accelerator", Clause("s.accelerator = 0")
+        yield "other count", Clause("s.count = 0")
+
+
+def _enough(column: str, amount: Amount, unit: int) -> Clause:
+    """The column, in parts of which `unit` make one, is known and as large as is asked."""
+    if not amount.per_cpu:
+        sign = ">=" if amount.at_least else "="
+        return Clause(f"s.{column} > 0 AND s.{column} {sign} ?", (round(amount.value * unit),))
+    # Parts per thousandth of a vCPU, cross-multiplied; the slack is the rounding of one part.
+    ratio = amount.value * unit
+    sql = f"s.{column} > 0 AND s.vcpus > 0 AND (s.{column} + 1) * 1000.0 > ? * s.vcpus"
+    if amount.at_least:
+        return Clause(sql, (ratio,))
+    return Clause(f"{sql} AND (s.{column} - 1) * 1000.0 < ? * s.vcpus", (ratio, ratio))
