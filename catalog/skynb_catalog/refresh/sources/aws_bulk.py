@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from skynb_catalog.refresh.source import Fetched, Known, Source, amount, machine, micro
@@ -67,7 +68,7 @@ class AwsBulk(Source):
 def parse(region: str, lines: Iterable[str], fetched: Fetched) -> Iterator[Fact]:
     """The rows of one region's CSV. Raises WebError, ValueError, csv.Error if it is not that."""
     rows = csv.reader(_whole(lines))
-    about = dict(row[:2] for row, _ in zip(rows, range(_META_LINES)) if len(row) > 1)  # noqa: B905 - first lines
+    about = dict(row[:2] for row in islice(rows, _META_LINES) if len(row) > 1)
     published = about.get("Publication Date", "")[:10]
     head = next(rows, [])
     missing = [name for name in (*_WANTED, *_READ) if name not in head]
