@@ -73,6 +73,23 @@ def records(stamp: Stamp) -> dict[str, CloudRecord]:
         return {}
 
 
+def fault() -> str | None:
+    """Why a refreshed edition that is there does not count, with the mend; None if all is well."""
+    if not (folder() / "current").exists():
+        return None
+    pointed, again = _pointed(), "`skynb catalog refresh` makes it anew"
+    if pointed is None:
+        return f"the refreshed catalog's pointer is damaged, the shipped one is in force: {again}"
+    shipped = cache.shipped_stamp()
+    if pointed.collected < shipped.collected:
+        return f"the refreshed catalog is older than the shipped one of {shipped.collected}: {again}"
+    try:
+        _packed(pointed)
+    except CatalogError as error:
+        return f"{error.what}: {again}"
+    return None
+
+
 def publish(packed: bytes, stamp: Stamp, clouds: dict[str, CloudRecord]) -> None:
     """Put a snapshot in force, whole or not at all. Raises OSError, sqlite3.Error: the old one stays."""
     import json

@@ -17,7 +17,7 @@ from skynb_catalog.refresh.spool import Spool
 from skynb_catalog.refresh.web import UnchangedError, Web, WebError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from skynb_catalog.offers import Fact
@@ -50,26 +50,53 @@ class Harvest:
 
 
 def fetch_all(
-    sources: Iterable[Source],
+    sources: Sequence[Source],
     clouds: frozenset[str],
     known: Known,
     folder: Path,
     settings: Settings,
     watch: Callable[[Progress], None],
 ) -> list[Harvest]:
-    """Every source's harvest, in order. Ctrl-C stops them between two reads; what is finished stays kept."""
-    stop = threading.Event()
-    places = threading.Semaphore(AT_ONCE)
-    runs = [_Run(source, clouds, known, folder, settings, stop, watch) for source in sources]
-    for run in runs:
-        threading.Thread(target=run.live, args=(places,), daemon=True, name=run.source.name).start()
+    """Every source's harvest, in order. Ctrl-C stops them between two reads; what is finished stays kept.
+
+    watch: called here, in the caller's thread.
+    """
+    stop, places, events = threading.Event(), threading.Semaphore(AT_ONCE), _Events()
+    runs = [_Run(source, clouds, known, folder, settings, stop, events) for source in sources]
+    threads = [
+        threading.Thread(target=run.live, args=(places,), daemon=True, name=run.source.name) for run in runs
+    ]
+    for thread in threads:
+        thread.start()
+    done: dict[str, Harvest] = {}
     try:
-        return [run.wait() for run in runs]
+        while len(done) < len(runs):
+            for event in events.next():
+                if isinstance(event, Progress):
+                    watch(event)
+                else:
+                    done.setdefault(event.source.name, event)
+            late = [run for run in runs if run.source.name not in done and run.hangs()]
+            done |= {run.source.name: run.left_behind() for run in late}
     except BaseException:
         stop.set()
-        for run in runs:
-            run.leave()
+        for thread in threads:
+            thread.join(1.0)
         raise
+    return [done[source.name] for source in sources]
+
+
+class _Events(SimpleQueue["Progress | Harvest"]):
+    """What the threads of the sources tell."""
+
+    def next(self) -> Iterator[Progress | Harvest]:
+        """What there is, waiting a moment for it."""
+        try:
+            yield self.get(timeout=0.2)
+            while True:
+                yield self.get_nowait()
+        except Empty:
+            return
 
 
 class _Run:
@@ -83,7 +110,7 @@ class _Run:
         folder: Path,
         settings: Settings,
         stop: threading.Event,
-        watch: Callable[[Progress], None],
+        events: _Events,
     ) -> None:
         self.source = source
         self._clouds = clouds
@@ -91,9 +118,8 @@ class _Run:
         self._settings = settings
         self._seconds = settings.seconds or source.seconds
         self._stop = stop
-        self._watch = watch
+        self._events = events
         self._spool = Spool(folder / source.name, parser=source.parser, mirror=settings.mirror)
-        self._answer: SimpleQueue[Harvest] = SimpleQueue()
         self._began: float | None = None
         self._done = self._total = self._size = self._rows = 0
         self._counts: Counter[str] = Counter()
@@ -115,27 +141,17 @@ class _Run:
             except Exception as error:  # noqa: BLE001 - one source's bug must not take the others with it
                 self._failures.append(("", _said(error)))
                 harvest = self._harvest("failed")
-        if not self._stop.is_set():
-            self._tell(harvest.result.state, harvest.result.note)
-        self._answer.put(harvest)
+        self._tell(harvest.result.state, harvest.result.note)
+        self._events.put(harvest)
 
-    def wait(self) -> Harvest:
-        """The harvest, or what there is of it when the thread hangs where nothing can reach it."""
-        while True:
-            try:
-                return self._answer.get(timeout=0.2)
-            except Empty:
-                began = self._began
-                if began is not None and time.monotonic() > began + self._seconds + _GRACE:
-                    self._failures.append(("", "it hangs; left behind"))
-                    return self._harvest("failed")
+    def hangs(self) -> bool:
+        """Whether the thread is where no deadline reaches it, as in the resolver of names."""
+        return self._began is not None and time.monotonic() > self._began + self._seconds + _GRACE
 
-    def leave(self) -> None:
-        """Give the thread a moment to end by itself."""
-        try:
-            self._answer.get(timeout=1.0 if self._began else 0.0)
-        except Empty:
-            return
+    def left_behind(self) -> Harvest:
+        """What there is of it; the thread may do what it likes."""
+        self._failures.append(("", "it hangs, and was left behind"))
+        return self._harvest("failed")
 
     def _note(self) -> str | None:
         if self._settings.mirror and isinstance(self.source, Keyed):
@@ -224,7 +240,7 @@ class _Run:
 
     def _tell(self, state: State | None = None, note: str = "") -> None:
         self._told_at = time.monotonic()
-        self._watch(
+        self._events.put(
             Progress(
                 self.source.name, self._done, self._total, self._size, self._rows, state=state, note=note
             )

@@ -40,7 +40,7 @@ def refresh(
 ) -> Report:
     """Fetch prices of these clouds (all), from the sources of these names (all), and put them in force.
 
-    watch: told of progress, from several threads. dry_run: all but the last step. A source or cloud that
+    watch: told of progress, in the caller's thread. dry_run: all but the last step. A source or cloud that
     fails keeps its old rows and is named in the report. Raises CatalogError for a name nobody knows, while
     another refresh runs, and when nothing can be written; the old catalog then stays.
     """

@@ -100,6 +100,7 @@ class Web:
                 return self._open(request, most)
             except WebError as error:
                 if not error.passing or attempt == _TRIES - 1:
+                    error.passing = False  # it has been asked often enough
                     raise
                 self._wait(error.after or self._pause * 2**attempt, error)
         raise AssertionError
@@ -319,7 +320,7 @@ def _as_web_error(error: BaseException, url: str) -> BaseException:
 
 
 def _passes(reason: Any) -> bool:
-    lasting = (ssl.SSLCertVerificationError, ValueError)
+    lasting = (ssl.SSLCertVerificationError, socket.gaierror, ValueError)
     return isinstance(reason, (OSError, http.client.HTTPException)) and not isinstance(reason, lasting)
 
 
