@@ -11,9 +11,13 @@ import sqlite3
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from skynb_catalog.errors import CatalogError
 from skynb_catalog.offers import Stamp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SHIPPED = Path(__file__).parent / "snapshot" / "offers.xz"
 SCHEMA = 2  # part of the file's name: raise it with every change of the tables in `schema.py`
@@ -40,21 +44,21 @@ def cache_dir() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "skynb"
 
 
-def connect(stamp: Stamp) -> sqlite3.Connection:
+def connect(stamp: Stamp, packed: Callable[[], bytes]) -> sqlite3.Connection:
     """A read-only connection to the database of this snapshot, built if it is missing or corrupt.
 
-    A cache directory that cannot be written falls back to a folder of this process; raises CatalogError when
-    that fails too.
+    packed: gives the snapshot's bytes, and is asked only when the database is built. A cache directory that
+    cannot be written falls back to a folder of this process; raises CatalogError when that fails too.
     """
     path = cache_dir() / _file_name(stamp)
     found = _open(path, stamp)
     if found is not None:
         return found
     try:
-        return _build_and_open(path, stamp)
+        return _build_and_open(path, stamp, packed)
     except (OSError, sqlite3.Error) as first:
         try:
-            return _build_and_open(_own_folder() / _file_name(stamp), stamp)
+            return _build_and_open(_own_folder() / _file_name(stamp), stamp, packed)
         except (OSError, sqlite3.Error) as second:
             raise CatalogError(
                 f"the catalog cannot be unpacked into {path.parent}",
@@ -107,8 +111,8 @@ def _open(path: Path, stamp: Stamp) -> sqlite3.Connection | None:
     return db
 
 
-def _build_and_open(path: Path, stamp: Stamp) -> sqlite3.Connection:
-    build(path, stamp, SHIPPED.read_bytes())
+def _build_and_open(path: Path, stamp: Stamp, packed: Callable[[], bytes]) -> sqlite3.Connection:
+    build(path, stamp, packed())
     db = _open(path, stamp)
     if db is None:
         raise OSError(f"{path} is not what was written to it")

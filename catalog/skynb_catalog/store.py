@@ -6,7 +6,7 @@ import sqlite3
 from threading import RLock
 from typing import TYPE_CHECKING, TypeVar
 
-from skynb_catalog import cache, listing, search
+from skynb_catalog import cache, editions, listing, search
 from skynb_catalog.errors import CatalogError
 
 if TYPE_CHECKING:
@@ -30,9 +30,8 @@ class Catalog:
 
     @classmethod
     def open(cls) -> Catalog:
-        """The shipped catalog, unpacked into the user's cache at first use. Raises CatalogError."""
-        stamp = cache.shipped_stamp()
-        return cls(cache.connect(stamp), stamp, shipped=True)
+        """The catalog in force, unpacked into the user's cache at first use. Raises CatalogError."""
+        return cls(*editions.connect(), shipped=True)
 
     def offers(self, query: Query) -> list[Offer]:
         """What fits, cheapest first; equal prices by cloud, region, zone, instance type (none first).
@@ -112,7 +111,7 @@ class Catalog:
             # Pages damaged behind the header show only now; the snapshot is at hand, so mend it once.
             self._db.close()
             cache.discard(self.stamp)
-            self._db = cache.connect(self.stamp)
+            self._db, self.stamp = editions.connect()
             try:
                 return question(self._db)
             except sqlite3.DatabaseError as error:

@@ -48,6 +48,7 @@ class Cell(Terminal):
         super().__init__()
         self.body = body
         self._live = live
+        self._drawn: Any = None
 
     def asks(self) -> bool:
         return False
@@ -59,6 +60,17 @@ class Cell(Terminal):
         from IPython.display import display
 
         display(value)
+
+    def redraw(self, lines: list[str]) -> None:
+        from IPython.display import display
+
+        text = {"text/plain": "\n".join(lines)}
+        if not self._live:
+            super().redraw(lines)
+        elif self._drawn is None:
+            self._drawn = display(text, raw=True, display_id=True)
+        else:
+            self._drawn.update(text, raw=True)
 
     def follow(self, handle: Launch) -> None:
         from skynb.client.launch import checked

@@ -37,6 +37,10 @@ class Face(Protocol):
         """Print lines as they come. Interrupting it is leaving: `ways_on` is said; False."""
         ...
 
+    def redraw(self, lines: list[str]) -> None:
+        """Show lines in the place of those shown so before, where the place can do that."""
+        ...
+
     def follow(self, handle: Launch) -> None:
         """Show log and state until the job ends, or somebody leaves."""
         ...

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -82,6 +83,7 @@ class Terminal:
         self.output = "table"
         self.exit_code = 0
         self._followed: Any = None
+        self._drawn = 0
 
     def asks(self) -> bool:
         return sys.stdin.isatty() and sys.stdout.isatty()
@@ -112,6 +114,14 @@ class Terminal:
             self.say(f"\nDetached, nothing was cancelled. To go on: {ways_on}")
             return False
         return True
+
+    def redraw(self, lines: list[str]) -> None:
+        if not sys.stderr.isatty():
+            return
+        width = shutil.get_terminal_size().columns - 1  # a line that wraps could not be drawn over
+        up = f"\x1b[{self._drawn}F" if self._drawn else ""
+        click.echo(up + "".join(f"\x1b[K{line[:width]}\n" for line in lines), err=True, nl=False)
+        self._drawn = len(lines)
 
     def follow(self, handle: Launch) -> None:
         self._followed = handle

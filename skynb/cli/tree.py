@@ -18,6 +18,7 @@ _COMMANDS = {
     "cost": ("skynb.cli.looking:cost", "Show the bill, a line a cluster."),
     "cost-report": ("skynb.cli.looking:cost", ""),
     "check": ("skynb.cli.looking:check", "Show which infra may be used."),
+    "catalog": ("skynb.cli.catalog:catalog", "Refresh prices, and look at how the catalog is."),
     "gpus": ("skynb.cli.looking:gpus", "List accelerators and their prices."),
     "cancel": ("skynb.cli.moving:cancel", "Cancel jobs."),
     "stop": ("skynb.cli.moving:stop", "Turn machines off and keep their disks."),

@@ -1,0 +1,16 @@
+"""The sources of prices, in the order in which they are laid over each other: the last one's price stands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from skynb_catalog.refresh.sources.aws_bulk import AwsBulk
+from skynb_catalog.refresh.sources.aws_spot import AwsSpot
+from skynb_catalog.refresh.sources.azure_retail import AzureRetail
+from skynb_catalog.refresh.sources.gpuhunt import Gpuhunt
+from skynb_catalog.refresh.sources.lambda_cloud import Lambda
+
+if TYPE_CHECKING:
+    from skynb_catalog.refresh.source import Source
+
+SOURCES: tuple[Source, ...] = (Gpuhunt(), AwsBulk(), AzureRetail(), Lambda(), AwsSpot())
