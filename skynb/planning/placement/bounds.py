@@ -170,14 +170,20 @@ def decode(field: Field, order: Sequence[int]) -> list[Way]:
     network = field.network
     chosen: list[Way | None] = [None] * len(order)
     for task in reversed(order):
-        scores = field.left[task]
-        for end, other in _ends(network, task):
-            there = chosen[other]
-            if there is not None:
-                prices = _prices(field, end, there)
-                scores = [one + two + three for one, two, three in zip(scores, field.given[end], prices)]
-        chosen[task] = min(zip(scores, (way.index for way in field.ways[task]), field.ways[task]))[2]
+        rated = zip(scores(field, task, chosen), (way.index for way in field.ways[task]), field.ways[task])
+        chosen[task] = min(rated)[2]
     return chosen  # type: ignore[return-value]
+
+
+def scores(field: Field, task: int, chosen: Sequence[Way | None]) -> list[int]:
+    """What each way of a task adds, its neighbours as chosen; what lies beyond others has come with the sweeps."""
+    found = field.left[task]
+    for end, other in _ends(field.network, task):
+        there = chosen[other]
+        if there is not None:
+            prices = _prices(field, end, there)
+            found = [one + two + three for one, two, three in zip(found, field.given[end], prices)]
+    return found
 
 
 def _prices(field: Field, end: int, there: Way) -> list[int]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from skynb.planning.placement.schedule import shortest
+from skynb.planning.placement.bounds import scores
+from skynb.planning.placement.schedule import begins, reach, shortest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +25,29 @@ def in_time(field: Field, deadline: int) -> None:
             field.keep(task, [one <= deadline for one in least])
 
 
+def choose_in_time(field: Field, deadline: int) -> list[Way] | None:
+    """A cheap placement within the deadline, from the first task to the last; None if none was found.
+
+    Each task goes the way that looks cheapest of those that seem to leave enough time for what follows.
+    """
+    network = field.network
+    tails = reach(network, field.ways, back=True)
+    chosen: list[Way | None] = [None] * len(tails)
+    ends: list[int] = []
+    for task, ways in enumerate(field.ways):
+        starts = begins(network, task, ways, chosen, ends)
+        rated = [
+            (score, way.index, start, way)
+            for score, start, tail, way in zip(scores(field, task, chosen), starts, tails[task], ways, strict=True)
+            if start + tail <= deadline
+        ]
+        if not rated:
+            return None
+        _, _, start, chosen[task] = way = min(rated)
+        ends.append(start + way[3].seconds)
+    return chosen  # type: ignore[return-value]
+
+
 def hasten(field: Field, chosen: Sequence[Way], deadline: int, gap: int) -> None:
     """Change the price of time: up on paths on which this placement is late, down where it has time left.
 
@@ -33,7 +57,7 @@ def hasten(field: Field, chosen: Sequence[Way], deadline: int, gap: int) -> None
     paths = dict.fromkeys((*field.pressure, network.critical(chosen)))
     late = {path: network.along(path, chosen) - deadline for path in paths}
     late = {path: by for path, by in late.items() if by > 0 or (by and path in field.pressure)}
-    length = sum(by * by for by in late.values())
+    length = sum(max(by * by, (deadline // 20) ** 2) for by in late.values())
     for path, by in late.items():
         old = field.pressure.get(path, 0)
         new = max(0, old + gap * by // length)

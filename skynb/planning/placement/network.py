@@ -80,6 +80,15 @@ class Network(NamedTuple):
             ends.append(start + way.seconds)
         return ends
 
+    def tails(self, chosen: Sequence[Way]) -> list[int]:
+        """From the start of each task to the last end that waits for it."""
+        tails = [0] * len(chosen)
+        for task in range(len(chosen) - 1, -1, -1):
+            links = (self.links[number] for number in self.after[task])
+            rest = (tails[link.then] + link.delay(chosen[task], chosen[link.then]) for link in links)
+            tails[task] = chosen[task].seconds + max(rest, default=0)
+        return tails
+
     def seconds(self, chosen: Sequence[Way]) -> int:
         """From the first start to the last end."""
         return max(self.ends(chosen))

@@ -19,20 +19,20 @@ def shortest(network: Network, ways: Sequence[Sequence[Way]]) -> list[list[int]]
 
     A lower bound: each path is looked at by itself, so it is exact where one path decides.
     """
-    heads = _reach(network, ways, range(len(ways)))
-    tails = _reach(network, ways, range(len(ways) - 1, -1, -1), back=True)
+    heads = reach(network, ways)
+    tails = reach(network, ways, back=True)
     return [
         [head + tail - way.seconds for head, tail, way in zip(*task, strict=True)]
         for task in zip(heads, tails, ways, strict=True)
     ]
 
 
-def _reach(
-    network: Network, ways: Sequence[Sequence[Way]], order: Iterable[int], *, back: bool = False
+def reach(
+    network: Network, ways: Sequence[Sequence[Way]], *, back: bool = False
 ) -> list[list[int]]:
     """For each way the least time to its end from any start; or back, from its start to the last end."""
     found: list[list[int]] = [[] for _ in ways]
-    for task in order:
+    for task in reversed(range(len(ways))) if back else range(len(ways)):
         waits = [0] * len(ways[task])
         for number in (network.after if back else network.before)[task]:
             link = network.links[number]
@@ -103,19 +103,29 @@ def _fastest(network: Network) -> list[Sequence[Way]]:
 
 def _follow(network: Network, ways: Sequence[Sequence[Way]]) -> list[Way]:
     """Tasks in order, each where the whole seems to end the soonest, given where its data is."""
-    tails = _reach(network, ways, range(len(ways) - 1, -1, -1), back=True)
+    tails = reach(network, ways, back=True)
     chosen: list[Way] = []
     ends: list[int] = []
     for task, mine in enumerate(ways):
-        links = [network.links[number] for number in network.before[task]]
-        starts = [
-            max((ends[link.first] + link.delay(chosen[link.first], way) for link in links), default=0)
-            for way in mine
-        ]
+        starts = begins(network, task, mine, chosen, ends)
         number = min(range(len(mine)), key=lambda n: (starts[n] + tails[task][n], starts[n] + mine[n].seconds))
         chosen.append(mine[number])
         ends.append(starts[number] + mine[number].seconds)
     return chosen
+
+
+def begins(
+    network: Network, task: int, ways: Iterable[Way], chosen: Sequence[Way | None], ends: Sequence[int]
+) -> list[int]:
+    """For each way of a task when it can start, after tasks that have been chosen and end when they end."""
+    before = [
+        (network.links[number], there)
+        for number in network.before[task]
+        if (there := chosen[network.links[number].first]) is not None
+    ]
+    return [
+        max((ends[link.first] + link.delay(there, way) for link, there in before), default=0) for way in ways
+    ]
 
 
 def _branching(network: Network, free: Sequence[int], chosen: Sequence[Way]) -> int:

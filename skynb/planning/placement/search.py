@@ -7,8 +7,10 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from skynb.planning.placement.bounds import FINE, Field, decode, order_of, sweep
-from skynb.planning.placement.haste import hasten, in_time
+from skynb.planning.placement.frontier import TooManyError, finish
+from skynb.planning.placement.haste import choose_in_time, hasten, in_time
 from skynb.planning.placement.network import Found
+from skynb.planning.placement.settle import settled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from skynb.planning.placement.network import Network, Way
 
 _ROUNDS = 20  # at most, of two sweeps each, at one node
-_PATIENCE = 1
+DECAY=.6; STEP=.5; PATIENCE = 5
 _LITTLE = 20  # a round that closes less than this part of the gap is the last
 
 
@@ -37,7 +39,7 @@ class _Search:
     def __init__(self, network: Network, deadline: int | None, known: Sequence[Way]) -> None:
         self.network = network
         self.deadline = deadline
-        self.order = order_of(network)
+        self.order = order_of(network) if deadline is None else list(range(len(network.tasks)))
         self.best = list(known)
         self.micro = network.micro(known)
 
@@ -51,10 +53,10 @@ class _Search:
             if number > nodes:
                 return Found(self.best, self.micro, -(-proved // FINE))
             field = self._tightened(field)
-            if not field.empty and field.proved <= self._limit:
+            if not field.empty and field.proved <= self._limit and not self._finished(field):
                 for part in self._parts(field):
                     heappush(waiting, (part.proved, next(numbers), part))
-        _Search.nodes = next(numbers)
+        self.nodes = next(numbers)
         return Found(self.best, self.micro, self.micro)
 
     @property
@@ -65,7 +67,7 @@ class _Search:
     def _tightened(self, field: Field) -> Field:
         """The field with its bound raised while that brings something; placements met on the way are tried."""
         tightest = field
-        patience = _PATIENCE
+        step, patience = STEP, PATIENCE
         for _ in range(_ROUNDS):
             bound, size = tightest.proved, _size(field)
             chosen = self._round(field)
@@ -76,10 +78,20 @@ class _Search:
             gap = self._limit - tightest.proved
             if (tightest.proved - bound) * _LITTLE < gap and _size(field) * 10 > size * 9:
                 patience -= 1
-                if not patience: break
+                if not patience or self.deadline is None:
+                    break
+                step *= DECAY
             if self.deadline is not None:
-                hasten(field, chosen, self.deadline, gap)
+                hasten(field, chosen, self.deadline, int(gap * step))
         return tightest
+
+    def _finished(self, field: Field) -> bool:
+        try:
+            chosen = finish(field, self.deadline, self._limit)
+        except TooManyError:
+            return False
+        if chosen: self._try(chosen)
+        return True
 
     def _round(self, field: Field) -> list[Way]:
         """A sweep there and back. The placement that the field suggests, unless a task has no way left."""
@@ -93,13 +105,17 @@ class _Search:
                 break
             chosen = decode(field, order)
             self._try(chosen)
+        if self.deadline is not None and not field.empty:
+            timely = choose_in_time(field, self.deadline)
+            if timely: self._try(timely)
         return chosen
 
     def _try(self, chosen: Sequence[Way]) -> None:
         if self.deadline is None or self.network.seconds(chosen) <= self.deadline:
             micro = self.network.micro(chosen)
             if micro < self.micro:
-                self.best, self.micro = list(chosen), micro
+                self.best = settled(self.network, chosen, self.deadline)
+                self.micro = self.network.micro(self.best)
 
     def _parts(self, field: Field) -> list[Field]:
         """The field in two: a task goes the way that looks best, or any other."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from skynb.planning.placement.network import Network, Way
 
@@ -19,27 +19,39 @@ def settled(network: Network, chosen: Sequence[Way], deadline: int | None) -> li
     todo = list(range(len(now)))
     while todo:
         task = todo.pop(0)
-        for way in _better(network, now, task):
-            then = [*now[:task], way, *now[task + 1 :]]
-            if deadline is None or network.seconds(then) <= deadline:
-                now = then
-                again = range(len(now)) if deadline is not None else _neighbours(network, task)
-                todo.extend(other for other in again if other not in todo)
-                break
+        way = _best(network, now, task, deadline)
+        if way is not now[task]:
+            now[task] = way
+            # A task that is done sooner may leave time to any other.
+            again = range(len(now)) if deadline is not None else _neighbours(network, task)
+            todo.extend(other for other in again if other not in todo)
     return now
 
 
-def _better(network: Network, chosen: Sequence[Way], task: int) -> Iterator[Way]:
-    """The ways of one task that cost less than its own, or as much and stand earlier; best first."""
-    costs = []
-    for way in network.ways[task]:
-        into = (network.links[number] for number in network.before[task])
-        out = (network.links[number] for number in network.after[task])
-        moved = sum(link.micro(chosen[link.first], way) for link in into)
-        moved += sum(link.micro(way, chosen[link.then]) for link in out)
-        costs.append((way.micro + moved, way.index, way))
-    own = next(cost for cost in costs if cost[2] is chosen[task])
-    return (way for _, _, way in sorted(cost for cost in costs if cost < own))
+def _best(network: Network, chosen: Sequence[Way], task: int, deadline: int | None) -> Way:
+    """The way of one task that costs least if all others stay, of equal ones that which stands first."""
+    into = [network.links[number] for number in network.before[task]]
+    out = [network.links[number] for number in network.after[task]]
+    ways = network.ways[task]
+    if deadline is not None:
+        ends, tails = network.ends(chosen), network.tails(chosen)
+        ways = tuple(
+            way
+            for way in ways
+            if max((ends[link.first] + link.delay(chosen[link.first], way) for link in into), default=0)
+            + way.seconds
+            + max((tails[link.then] + link.delay(way, chosen[link.then]) for link in out), default=0)
+            <= deadline
+        )
+    return min(
+        ways,
+        key=lambda way: (
+            way.micro
+            + sum(link.micro(chosen[link.first], way) for link in into)
+            + sum(link.micro(way, chosen[link.then]) for link in out),
+            way.index,
+        ),
+    )
 
 
 def _neighbours(network: Network, task: int) -> list[int]:
