@@ -7,7 +7,6 @@ over see the same machines at the same prices.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date, datetime, time, timezone
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, NamedTuple
@@ -84,7 +83,7 @@ class Market:
         """The candidates for an ask, in order, at most `limit`."""
 
         def read(part: Part) -> list[Offer]:
-            return self.catalog.offers(replace(part.query, limit=limit if part.limited else None))
+            return self.catalog.offers(part.query._replace(limit=limit if part.limited else None))
 
         found = self._outside(wanted, task, nodes)
         if wanted.cloud != LOCAL:
@@ -122,7 +121,7 @@ class Market:
 
     def open_query(self, wanted: Ask) -> Query:
         """The ask's query without what failures have blocked."""
-        return replace(wanted.query, without=self._blocked)
+        return wanted.query._replace(without=self._blocked)
 
     def own_machine(self) -> Offer:
         """This machine, as given or as found."""
@@ -188,7 +187,7 @@ class Market:
             return
         timed = [(self.estimates.seconds(task, name, query.count) or 0, name) for name in query.accelerators]
         for seconds, group in groupby(sorted(timed), key=lambda pair: pair[0]):
-            yield replace(query, accelerators=tuple(name for _, name in group)), seconds or None
+            yield query._replace(accelerators=tuple(name for _, name in group)), seconds or None
 
     def _parts(self, query: Query, nodes: int) -> Iterator[Part]:
         """The query apart by who makes the price, and marketplaces apart since their old prices are hints."""
@@ -196,17 +195,17 @@ class Market:
         for rule in self._rules:
             if rule.scope.spot in {None, query.spot} and _may_concern(rule, query):
                 limit = _listed_limit(rule, query)
-                part = replace(query, within=rule.scope, without=without, max_hourly_micro=limit)
+                part = query._replace(within=rule.scope, without=without, max_hourly_micro=limit)
                 yield Part(part, rule, limited=rule.percent is not None)
                 without = (*without, rule.scope)
         clouds = query.clouds
         markets = [name for name in sorted(MARKETPLACES & self.known) if clouds is None or name in clouds]
         if markets:
             asked = sorted(self.known) if clouds is None else clouds
-            yield Part(replace(query, clouds=tuple(markets), without=without), limited=False)
+            yield Part(query._replace(clouds=tuple(markets), without=without), limited=False)
             clouds = tuple(name for name in asked if name not in markets)
         if clouds != ():
-            yield Part(replace(query, clouds=clouds, without=without))
+            yield Part(query._replace(clouds=clouds, without=without))
 
     def _is_hint(self, offer: Offer, wanted: Ask) -> bool:
         if offer.cloud not in MARKETPLACES:

@@ -297,6 +297,13 @@ def _nothing_fits(wanted: Ask, alternatives: Alternatives) -> NoOfferError:
             mend=f"Enabled: {', '.join(market.enabled or ()) or 'none'}",
             where="resources.infra",
         )
+    if market.blocks and market.catalog.count(wanted.query):
+        return NoOfferError(
+            f"all that fits {described(wanted.query)} is blocked",
+            why="; ".join(map(str, market.blocks)),
+            mend="Wait until then, or name other infra",
+            where="resources",
+        )
     untimely = list(market.untimely(wanted, alternatives.task.name))
     if untimely:
         why: str = "; ".join(untimely)

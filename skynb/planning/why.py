@@ -12,6 +12,8 @@ from skynb.planning.planner import Alternatives, market_for, plan
 if TYPE_CHECKING:
     from skynb.planning.market import Market
     from skynb.planning.words import DagLike, TaskLike
+    from skynb_catalog import Query
+    from skynb_catalog.refusals import Refusal
 
 
 class Reason(msgspec.Struct, frozen=True):
@@ -63,11 +65,30 @@ def why(task: TaskLike | DagLike, **options: Any) -> Why:
 
 
 def _reasons(task: TaskLike, name: str, market: Market) -> list[Reason]:
-    blocked = {"without": "blocked by a failure"}
     return [
-        Reason(
-            name, wanted.alternative, one.cloud, blocked.get(one.reason, one.reason), one.offers, one.example
-        )
+        Reason(name, wanted.alternative, one.cloud, _words(one, wanted.query), one.offers, one.example)
         for wanted in Alternatives(task, market).asks
         for one in market.catalog.why_not(market.open_query(wanted))
     ]
+
+
+def _words(one: Refusal, query: Query) -> str:
+    """The reason in the words of the task."""
+    names = query.accelerators
+    kind = names[0] if len(names) == 1 else f"{len(names)} kinds" if names else ""
+    said = {
+        "other accelerator": f"not {kind}" if names else "has an accelerator, none is asked for",
+        "other count": f"not {query.count:g} of {kind}",
+        "instance type": f"not {query.instance_type}",
+        "local disk": "no such local disk known",
+        "vCPUs": "other number of vCPUs",
+        "memory": "other memory",
+        "arch": f"not {query.arch}",
+        "cloud": "cloud not asked for, or not enabled",
+        "region": f"not in {query.region}",
+        "zone": f"not in {query.zone}",
+        "set aside": f"set aside: {one.why}",
+        "above the price limit": "above max_hourly_cost",
+        "without": "blocked by a failure",
+    }
+    return said.get(one.reason, one.reason)

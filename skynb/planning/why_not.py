@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from skynb.planning.model import Rejection
 
@@ -34,11 +34,15 @@ def rejected_clouds(
                 left.discard(cloud)
                 yield Rejection(alternative, cloud, f"has {_kind(query)} in counts {_numbers(counts)} only")
     relaxed = query
-    for reason, change in (
+    changes: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("blocked by failures", {"without": ()}),
         ("above max_hourly_cost", {"max_hourly_micro": None}),
         ("no spot price known", {"spot": False}),
+        ("no local disk of that kind and size known", {"local_disk": None, "local_disk_kind": None}),
         ("no machine of that size", {"cpus": None, "memory": None}),
-    ):
+        (f"none with {query.arch}", {"arch": None}),
+    )
+    for reason, change in changes:
         if not left:
             return
         looser = relaxed._replace(**change)
@@ -108,6 +112,8 @@ def _one_limit(catalog: Catalog, query: Query) -> tuple[str, str | None] | None:
     limits: tuple[tuple[str, dict[str, bool | None]], ...] = (
         ("max_hourly_cost", {"max_hourly_micro": None}),
         ("use_spot", {"spot": False}),
+        ("local_disk", {"local_disk": None, "local_disk_kind": None}),
+        ("the architecture", {"arch": None}),
         ("zone", {"zone": None}),
         ("region", {"region": None, "zone": None}),
         ("memory", {"memory": None}),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from itertools import product
+from itertools import pairwise, product
 from types import SimpleNamespace
 
 import pytest
@@ -19,7 +19,7 @@ BETWEEN = 20_000  # a GB from one region of these clouds to another
 
 
 def dag(*tasks, edges=None, group=False, name="line"):
-    pairs = list(zip(tasks, tasks[1:], strict=False)) if edges is None else edges
+    pairs = list(pairwise(tasks)) if edges is None else edges
     return SimpleNamespace(
         name=name, tasks=list(tasks), edges=[] if group else pairs, is_job_group=lambda: group
     )
@@ -56,7 +56,7 @@ def test_without_data_each_task_runs_where_it_is_cheapest(world, say):
 
 
 def test_data_draws_tasks_together(world, say):
-    """100 GB out of aws cost 9 $: both on aws (6 $), as on gcp (6 $); 20 GB too (1.80 $), 10 GB (0.90) not."""
+    """100 GB out of aws cost 9 $, 20 GB 1.80 $: both tasks in one cloud (6 $). 10 GB (0.90 $): apart."""
 
     def line(gigabytes):
         first = say.task(say.gpu("H100"), outputs={"gs://x": gigabytes})
@@ -115,7 +115,6 @@ def test_a_deadline_buys_speed_only_where_it_is_needed(world, say):
 
     def line(deadline):
         tasks = [say.task(say.gpu("H100"), say.gpu("L4"), name=name) for name in "ab"]
-        # 1 $/h x 4 h on the L4 costs what the H100 does for 1 h, so L4 is made the cheaper one with nodes equal
         return plan(dag(*tasks), deadline_hours=deadline, hours=hours, catalog=world, now=NOW)
 
     assert line(2).seconds == 2 * 3600
@@ -160,8 +159,7 @@ def transfer(source, target, gigabytes):
     nodes=st.integers(1, 3),
 )
 def test_graphs_are_placed_as_brute_force_does(prices, sizes, arrows, nodes):
-    """Any small graph over three places: the sum is the least of all that are possible, micro-dollar by
-    micro-dollar."""
+    """Any small graph over three places: the sum is the least possible, to the micro-dollar."""
     from tempfile import TemporaryDirectory
 
     from tests.skynb.planning.conftest import gpu, task
