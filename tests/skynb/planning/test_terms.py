@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 
 import pytest
 
@@ -141,3 +142,11 @@ def test_what_is_wrong_is_told_by_file_and_field(terms, text, said):
     with pytest.raises(SpecError, match=said) as raised:
         terms(text)
     assert "offers.yaml" in str(raised.value)
+
+
+def test_the_documented_file_is_a_valid_one(terms):
+    """The example of the reference, whole."""
+    page = (Path(__file__).parents[3] / "docs/reference/offers-file.md").read_text()
+    own = terms(page.partition("```yaml\n")[2].partition("```")[0])
+    assert [rule.name for rule in own.rules] == ["cr-0a1b", "committed use", "negotiated"]
+    assert [offer.instance_type for offer in own.offers] == ["dgx-7"]
