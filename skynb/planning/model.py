@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import date
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -146,7 +145,17 @@ class Plan(msgspec.Struct, frozen=True):
     snapshot_date: str
     today: str
     blocks: tuple[str, ...] = ()
-    hash: str = ""
+
+    @property
+    def hash(self) -> str:
+        """sha256 of everything but the notes on the prices' age: the same decision has the same, on any day.
+
+        Struct fields encode in their order, so equal plans give equal bytes.
+        """
+        from hashlib import sha256  # slow to load, and not every plan is named
+
+        ageless = tuple(structs.replace(task, stale=()) for task in self.tasks)
+        return sha256(msgspec.json.encode(structs.replace(self, today="", tasks=ageless))).hexdigest()
 
     def age_days(self, one: Candidate) -> int | None:
         """Whole days from the date of a candidate's price to the plan's, None if it carries no date."""
@@ -174,8 +183,8 @@ class Plan(msgspec.Struct, frozen=True):
         return ladder(self.tasks[task], **options)
 
     def to_dict(self) -> dict[str, Any]:
-        """The plan in plain JSON types."""
-        return msgspec.to_builtins(self)  # type: ignore[no-any-return]
+        """The plan in plain JSON types, and its hash."""
+        return {**msgspec.to_builtins(self), "hash": self.hash}
 
     def to_yaml(self) -> str:
         """The plan as YAML; `Plan.from_yaml` gives an equal plan."""
@@ -199,18 +208,6 @@ class Plan(msgspec.Struct, frozen=True):
         from skynb.planning.display import plan_html
 
         return {"text/plain": str(self), "text/html": plan_html(self)}
-
-
-def sealed(plan: Plan) -> Plan:
-    """The plan with its hash. Struct fields encode in their order, so equal plans give equal bytes."""
-    return structs.replace(plan, hash=digest(plan))
-
-
-def digest(plan: Plan) -> str:
-    """What the plan's hash must be."""
-    ageless = tuple(structs.replace(task, stale=()) for task in plan.tasks)
-    decided = structs.replace(plan, hash="", today="", tasks=ageless)
-    return sha256(msgspec.json.encode(decided)).hexdigest()
 
 
 def days_between(earlier: str | None, later: str) -> int | None:

@@ -27,7 +27,6 @@ from skynb.planning.model import (
     TaskPlan,
     Transfer,
     days_between,
-    sealed,
 )
 from skynb.planning.shared import shared_catalog
 from skynb.planning.terms import Terms, own_terms
@@ -262,24 +261,22 @@ def whole_plan(
 
     least_micro: given where nothing proves that this is the best.
     """
-    return sealed(
-        Plan(
-            schema=SCHEMA,
-            name=name,
-            tasks=tasks,
-            edges=edges,
-            transfers=transfers,
-            minimize=minimize,
-            deadline_seconds=market.deadline_seconds,
-            cost_micro=cost_micro,
-            seconds=seconds,
-            exact=least_micro is None,
-            least_micro=cost_micro if least_micro is None else least_micro,
-            snapshot=market.catalog.stamp.hash,
-            snapshot_date=market.catalog.stamp.collected,
-            today=market.today.isoformat(),
-            blocks=tuple(map(str, market.blocks)),
-        )
+    return Plan(
+        schema=SCHEMA,
+        name=name,
+        tasks=tasks,
+        edges=edges,
+        transfers=transfers,
+        minimize=minimize,
+        deadline_seconds=market.deadline_seconds,
+        cost_micro=cost_micro,
+        seconds=seconds,
+        exact=least_micro is None,
+        least_micro=cost_micro if least_micro is None else least_micro,
+        snapshot=market.catalog.stamp.hash,
+        snapshot_date=market.catalog.stamp.collected,
+        today=market.today.isoformat(),
+        blocks=tuple(map(str, market.blocks)),
     )
 
 

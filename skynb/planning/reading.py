@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from skynb.errors import SpecError
-from skynb.planning.model import SCHEMA, Plan, digest
+from skynb.planning.model import SCHEMA, Plan
 from skynb.spec.documents import read_documents, read_file
 
 _MEND = "Write one with `skynb plan -o json`, or with Plan.to_yaml()"
@@ -30,7 +30,7 @@ def read_plan(text: str, where: str = "plan") -> Plan:
         plan = msgspec.convert(page, Plan)
     except msgspec.ValidationError as error:
         raise SpecError("this is no plan", where=where, why=str(error), mend=_MEND) from error
-    if not plan.tasks or digest(plan) != plan.hash:
+    if not plan.tasks or plan.hash != page.get("hash"):
         raise SpecError("this plan was changed after it was made", where=where, mend=_MEND)
     return plan
 

@@ -38,7 +38,7 @@ class Why(msgspec.Struct, frozen=True):
 
     def to_dict(self) -> dict[str, Any]:
         """Plan and reasons in plain JSON types."""
-        return msgspec.to_builtins(self)  # type: ignore[no-any-return]
+        return {"plan": self.plan.to_dict(), "reasons": msgspec.to_builtins(self.reasons)}
 
     def __str__(self) -> str:
         from skynb.planning.display import why_text

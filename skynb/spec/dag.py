@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from skynb.spec.checks import below, choice, fail, filled, list_of, map_of, mapping, matching, nearest, show
@@ -17,6 +16,7 @@ from skynb.spec.values import seconds
 
 if TYPE_CHECKING:
     from contextvars import Token
+    from pathlib import Path
 
     from typing_extensions import Self
 
@@ -238,7 +238,7 @@ def load_dag(path_or_text: str | Path, *, env_overrides: Any = None, secrets_ove
 
     Overrides go over the envs and secrets of every task. One document is a Dag of one task.
     """
-    named = isinstance(path_or_text, Path) or bool(re.fullmatch(r"[^\n:]*\.ya?ml\s*", str(path_or_text)))
+    named = not isinstance(path_or_text, str) or bool(re.fullmatch(r"[^\n:]*\.ya?ml\s*", str(path_or_text)))
     documents = read_documents(read_file(str(path_or_text).strip()) if named else str(path_or_text))
     configs = [plain(document) for document in documents if document is not None] or [{}]
     for index, config in enumerate(configs):

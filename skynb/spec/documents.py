@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from skynb.spec.checks import MAX_DEPTH, MAX_NODES, fail
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _QUOTED = re.compile(r"'[^'<]{2,}'")  # a parser's message may quote the text, which may hold a secret
 _RARE_BREAKS = re.compile("[\\r\\x85\\u2028\\u2029\\ufeff]")
@@ -44,6 +46,8 @@ def write_documents(documents: list[Any]) -> str:
 
 def read_file(path: str | Path) -> str:
     """The text of a spec file; SpecError when it cannot be read."""
+    from pathlib import Path  # slow to load, and a task may come without any file
+
     file = Path(path).expanduser()
     try:
         data = file.read_bytes()
