@@ -185,3 +185,14 @@ def test_dask_up_scale_down(skynb, box):
     assert (code, info["wanted"], info["threads"], len(info["workers"])) == (0, 2, 2, 2)
     assert "BEGIN" not in out
     assert "ENDED" in skynb("dask", "down", box)[1]
+
+
+def test_hours_from_past_runs(skynb, box):
+    """A plan takes the median of what runs of that name took, and says how many there were."""
+    for _ in range(2):
+        assert skynb("exec", box, "-n", "short", "sleep 0.2")[0] == 0
+    code, out, _ = skynb("plan", "-n", "short", "--infra", "local", "--measured", "-o", "json", "true")
+    (task,) = json.loads(out)["tasks"]
+    assert code == 0
+    assert task["estimate"] == "median of 2 runs"
+    assert 1 <= task["choice"]["seconds"] < 60
