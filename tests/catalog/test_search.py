@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skynb_catalog import Amount, Query, search
-from skynb_catalog.shapes import shapes, shapes_statement
+from skynb_catalog.shapes import floors, floors_statement
 from tests.support.searching import CLOUDS, catalog_with, catalogs, fitting, queries, rank, scopes, why_not
 
 
@@ -93,7 +93,7 @@ def test_hot_queries_search_indices_and_scan_nothing(shipped, query, region):
     """SQLite's own plan names a search for every table, and reads in order without sorting."""
     statements = [search.stream_statement(query, 5, region)]
     if query.instance_type is None:
-        statements.append(shapes_statement(query))
+        statements.append(floors_statement(query))
     for sql, values in statements:
         steps = [row[3] for row in shipped._db.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
         assert steps
@@ -118,5 +118,5 @@ def test_a_query_reads_only_the_shapes_it_returns(shipped):
     shipped.offers(query)
     shipped._db.set_trace_callback(None)
     opened = sum("FROM offer" in statement for statement in statements)
-    assert len(shapes(shipped._db, query)) > 200
+    assert len(floors(shipped._db, query)) > 200
     assert opened <= 10
