@@ -102,6 +102,28 @@ def test_hot_queries_search_indices_and_scan_nothing(shipped, query, region):
             assert not [step for step in steps if "TEMP B-TREE" in step]
 
 
+def test_the_cheapest_of_each_place_are_one_question(shipped):
+    """Where nothing is refused, all places together are one statement, however many there are."""
+    statements: list[str] = []
+    shipped._db.set_trace_callback(statements.append)
+    found = shipped.by_place(HOT["size"]._replace(limit=None))
+    shipped._db.set_trace_callback(None)
+    assert len(found) > 100
+    assert len(statements) == 1
+
+
+def test_scopes_touch_only_what_they_name(shipped):
+    """Leaving out one machine in one zone reads no offers of other machines to count what is left."""
+    query = HOT["size"]
+    failed = Scope("aws", "us-east-1", "use1-az1", "m5.2xlarge")
+    statements: list[str] = []
+    shipped._db.set_trace_callback(statements.append)
+    left = shipped.count(query._replace(without=(failed,)))
+    shipped._db.set_trace_callback(None)
+    assert left["aws"] == shipped.count(query)["aws"] - 1
+    assert sum("FROM offer" in statement for statement in statements) == 1
+
+
 def test_threads_share_one_catalog(shipped):
     """A server asks from many threads at once: every answer is the one a single thread gets."""
     asked = list(HOT.values()) * 4
