@@ -1,6 +1,6 @@
 """How fast the catalog and the plan are: prints medians in ms. Run: python benchmarks/plan_bench.py [rounds].
 
-`--offers N` sets a synthetic catalog of N rows beside the shipped one, asked in turn; it takes a while to build.
+`--offers N` sets a synthetic catalog of N rows beside the shipped one, asked in turn; it is built first.
 
 Each figure in a fresh process includes the start of planning (imports, opening the cached database), not the
 interpreter's own; warm figures come from this process. SKYNB_CACHE_DIR is a scratch folder.

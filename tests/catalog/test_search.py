@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skynb_catalog import Amount, Query, search
+from skynb_catalog import Amount, Query, Scope, search
 from skynb_catalog.shapes import floors, floors_statement
 from tests.support.searching import CLOUDS, catalog_with, catalogs, fitting, queries, rank, scopes, why_not
 
