@@ -1,11 +1,14 @@
 """How fast the catalog and the plan are: prints medians in ms. Run: python benchmarks/plan_bench.py [rounds].
 
+`--offers N` sets a synthetic catalog of N rows beside the shipped one, asked in turn; it is built first.
+
 Each figure in a fresh process includes the start of planning (imports, opening the cached database), not the
 interpreter's own; warm figures come from this process. SKYNB_CACHE_DIR is a scratch folder.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import resource
 import subprocess
@@ -67,9 +70,18 @@ def timed(work, rounds: int) -> tuple[float, float]:
     return median(taken), max(taken)
 
 
-def warm(rounds: int) -> None:
-    """The hot paths in one process."""
+def paired(work, catalogs, rounds: int) -> list[float]:
+    """Median milliseconds for each catalog, asked in turn so that a busy moment meets all of them."""
+    for one in catalogs:
+        work(one)
+    taken = [[timed(lambda one=one: work(one), 1)[0] for one in catalogs] for _ in range(rounds)]
+    return [median(column) for column in zip(*taken, strict=True)]
+
+
+def warm(catalogs, rounds: int) -> None:
+    """The hot paths in one process, a column for each catalog."""
     from skynb.planning import gpus, plan
+    from skynb_catalog import Amount, Query
 
     cases = {
         "plan A100:8, all clouds": task(item("A100", 8)),
@@ -80,14 +92,16 @@ def warm(rounds: int) -> None:
         "plan any_of of 5": task(*(item(name) for name in ("L4", "A10G", "T4", "L40S", "A100"))),
         "plan A100:8 on aws": task(item("A100", 8, "aws")),
     }
-    for name, one in cases.items():
-        print("{:<28}{:9.2f}{:9.2f}".format(name, *timed(lambda one=one: plan(one), rounds)))
-    print("{:<28}{:9.2f}{:9.2f}".format("list all accelerators", *timed(gpus, rounds)))
-    print(
-        "{:<28}{:9.2f}{:9.2f}".format(
-            "list H100, all regions", *timed(lambda: gpus("H100", all_regions=True), rounds)
-        )
-    )
+    machines = Query(cpus=Amount(8, at_least=True))
+    asked = {
+        **{name: lambda c, one=one: plan(one, catalog=c) for name, one in cases.items()},
+        "by place, cpus 8+": lambda c: c.by_place(machines),
+        "why not, cpus 8+": lambda c: c.why_not(machines),
+        "list all accelerators": lambda c: gpus(catalog=c),
+        "list H100, all regions": lambda c: gpus("H100", all_regions=True, catalog=c),
+    }
+    for name, work in asked.items():
+        print(f"{name:<28}" + "".join(f"{one:9.2f}" for one in paired(work, catalogs, rounds)))
 
 
 def fresh(title: str, first: str, rounds: int) -> None:
@@ -111,18 +125,29 @@ def fresh(title: str, first: str, rounds: int) -> None:
 
 def main() -> None:
     """Print the table."""
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 15
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("rounds", nargs="?", type=int, default=15)
+    parser.add_argument(
+        "--offers", type=int, help="rows of a synthetic catalog to set beside the shipped one"
+    )
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["SKYNB_CACHE_DIR"] = folder
         from skynb_catalog import Catalog
 
         print(f"{'':<28}{'median':>9}{'worst':>9}")
         start = time.perf_counter()
-        Catalog.open().close()
+        catalogs = [Catalog.open()]
         print(f"{'materialise':<28}{(time.perf_counter() - start) * 1e3:9.2f}")
-        fresh("fresh process", "", rounds)
-        fresh("fresh kernel", "import IPython.core.interactiveshell, ipykernel.kernelapp", rounds)
-        warm(rounds)
+        fresh("fresh process", "", options.rounds)
+        fresh("fresh kernel", "import IPython.core.interactiveshell, ipykernel.kernelapp", options.rounds)
+        if options.offers:
+            from synthetic import catalog
+
+            catalogs.append(catalog(options.offers, Path(folder)))
+        sizes = "".join(f"{one.stamp.rows:>9}" for one in catalogs)
+        print(f"{'median of rows':<28}{sizes}")
+        warm(catalogs, options.rounds)
         print(f"{'peak RSS, MiB':<28}{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:9.2f}")
 
 

@@ -6,6 +6,7 @@ Names match without regard to case, spaces, dashes and underscores.
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import NamedTuple
 
 from skynb_catalog.errors import UnknownAcceleratorError
@@ -38,6 +39,7 @@ _ALIASES = {
     "A5000": "RTXA5000",
     "A6000": "RTXA6000",
     "H100": "H100-80GB H100-SXM H100-SXM5 H100-NVLINK H100-PCIe H100-80GB-SXM H100-80GB-HBM3 H100-SXM5-80GB",
+    "H100-MEGA": "H100-MEGA-80GB",
     "H200": "H200-SXM H200-141GB",
     "A100-80GB": "A100-80GB-SXM A100-80GB-PCIe A100-SXM4-80GB A100-PCIe-80GB",
     "A100": "A100-40GB A100-SXM4 A100-SXM4-40GB A100-PCIe A100-PCIe-40GB A100-40GB-PCIe A100-40GB-SXM",
@@ -52,18 +54,19 @@ _ALIASES = {
 }
 
 _GPU_VENDORS = frozenset({"nvidia", "amd"})
-_TPU = re.compile(r"tpu(v2|v3|v4|v5e|v5litepod|v5p|v6e)(\d+)")
+_TPU = r"tpu(v2|v3|v4|v5e|v5litepod|v5p|v6e)(\d+)"
 # GiB for each unit of the number that ends a TPU's name: a core up to v5p (v4 and v5p: half a chip), else a
 # chip.
 _TPU_GIB = {"v2": 8, "v3": 16, "v4": 16, "v5litepod": 16, "v5p": 47.5, "v6e": 32}
-_MEMORY = re.compile(r"(?:([a-z]+):)?(\d+)([gmt])b?(\+?)")
-_DRIVER_NOISE = re.compile(r"\b(nvidia|tesla|geforce|quadro|graphics|gpu|generation)\b", re.IGNORECASE)
+_MEMORY = r"(?:([a-z]+):)?(\d+)([gmt])b?(\+?)"
+_DRIVER_NOISE = r"\b(nvidia|tesla|geforce|quadro|graphics|gpu|generation)\b"
 
 
 def _key(name: str) -> str:
-    return re.sub(r"[\s_-]+", "", name).casefold()
+    return "".join(name.replace("_", " ").replace("-", " ").split()).casefold()
 
 
+@cache
 def _vocabulary() -> dict[str, Accelerator]:
     known: dict[str, Accelerator] = {}
     for vendor, entries in _KNOWN.items():
@@ -76,12 +79,9 @@ def _vocabulary() -> dict[str, Accelerator]:
     return known
 
 
-_VOCABULARY = _vocabulary()
-
-
 def names() -> tuple[str, ...]:
     """Every canonical name of the vocabulary, sorted; TPU slices of any size are known beside them."""
-    return tuple(sorted({known.name for known in _VOCABULARY.values()}))
+    return tuple(sorted({known.name for known in _vocabulary().values()}))
 
 
 def resolve(name: str) -> tuple[Accelerator, ...]:
@@ -91,7 +91,10 @@ def resolve(name: str) -> tuple[Accelerator, ...]:
     mean GPUs only. Raises UnknownAcceleratorError with the nearest spellings.
     """
     text = name.strip()
-    pattern = _MEMORY.fullmatch(text.casefold())
+    one = _vocabulary().get(_key(text)) or _tpu(text)
+    if one:
+        return (one,)
+    pattern = re.fullmatch(_MEMORY, text.casefold())
     if pattern:
         vendor, digits, unit, plus = pattern.groups()
         gib = int(digits) * {"m": 1 / 1024, "g": 1, "t": 1024}[unit]
@@ -99,9 +102,6 @@ def resolve(name: str) -> tuple[Accelerator, ...]:
         if found:
             return found
         raise UnknownAcceleratorError(name, ())
-    one = _VOCABULARY.get(_key(text)) or _tpu(text)
-    if one:
-        return (one,)
     raise UnknownAcceleratorError(name, _nearest(text))
 
 
@@ -110,7 +110,7 @@ def by_memory(gib: float, *, at_least: bool = False, vendor: str | None = None) 
     wanted = _GPU_VENDORS if vendor is None else {vendor.casefold()}
     fitting = {
         known
-        for known in _VOCABULARY.values()
+        for known in _vocabulary().values()
         if known.vendor in wanted and (known.memory_gib >= gib if at_least else known.memory_gib == gib)
     }
     return tuple(sorted(fitting))
@@ -121,19 +121,20 @@ def by_driver_name(name: str, memory_gib: float) -> Accelerator | None:
 
     memory_gib is what the driver reports; it tells the two sizes of A100 and V100 apart.
     """
-    words = re.split(r"[\s-]+", _DRIVER_NOISE.sub(" ", name).strip())
+    words = re.split(r"[\s-]+", re.sub(_DRIVER_NOISE, " ", name, flags=re.IGNORECASE).strip())
     for end in range(len(words), 0, -1):
-        known = _VOCABULARY.get(_key("".join(words[:end])))
+        known = _vocabulary().get(_key("".join(words[:end])))
         if known:
             larger = {"A100": "A100-80GB", "V100": "V100-32GB"}.get(known.name)
             if larger and memory_gib > known.memory_gib * 1.2:
-                return _VOCABULARY[_key(larger)]
+                return _vocabulary()[_key(larger)]
             return known
     return None
 
 
 def _tpu(text: str) -> Accelerator | None:
-    matched = _TPU.fullmatch(_key(text))
+    key = _key(text)
+    matched = re.fullmatch(_TPU, key) if key.startswith("tpu") else None
     if matched is None:
         return None
     generation = {"v5e": "v5litepod"}.get(matched[1], matched[1])
@@ -143,6 +144,6 @@ def _tpu(text: str) -> Accelerator | None:
 def _nearest(text: str) -> tuple[str, ...]:
     from difflib import get_close_matches  # only a mistake pays for it
 
-    found = get_close_matches(_key(text), [*_VOCABULARY, "tpuv6e8", "tpuv5p8"], n=5, cutoff=0.5)
-    named = (_VOCABULARY[key].name if key in _VOCABULARY else resolve(key)[0].name for key in found)
+    found = get_close_matches(_key(text), [*_vocabulary(), "tpuv6e8", "tpuv5p8"], n=5, cutoff=0.5)
+    named = (_vocabulary()[key].name if key in _vocabulary() else resolve(key)[0].name for key in found)
     return tuple(dict.fromkeys(named))[:3]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from functools import cache
 from typing import NamedTuple
 
 _EPOCH = date(1970, 1, 1).toordinal()
@@ -158,6 +159,7 @@ def day_number(iso: str | None) -> int:
     return date.fromisoformat(iso).toordinal() - _EPOCH if iso else 0
 
 
+@cache  # thousands of rows share some hundred dates
 def day(number: int) -> str | None:
     """The reverse of `day_number`."""
     return date.fromordinal(number + _EPOCH).isoformat() if number else None

@@ -5,9 +5,10 @@ Machines are tested type by type. Only the types that pass are read offer by off
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
-from skynb_catalog.search import bounds
+from skynb_catalog.places import by_place
+from skynb_catalog.search import count
 from skynb_catalog.shapes import Clause, both, machine, tests
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ class Refusal(NamedTuple):
     """How many rows of a cloud are no candidates for one reason.
 
     offers: rows of the catalog, those set aside among them. example: the instance type that comes nearest to
-    what was asked, None where nothing measures that. why: what `set aside` rows are refused for, one of
-    `sanity.REASONS`.
+    what was asked; None where nothing measures that, or others of the cloud pass the same test. why: what
+    `set aside` rows are refused for, one of `sanity.REASONS`.
     """
 
     cloud: str
@@ -86,20 +87,38 @@ def _machines(db: sqlite3.Connection, query: Query) -> Iterator[Refusal]:
 
 
 def _offers(db: sqlite3.Connection, query: Query) -> Iterator[Refusal]:
-    """Offers of the right machine in the wrong place or at the wrong price, with the cheapest of them."""
-    asked = [*_place(query), *_terms(db, query)]
-    if not asked:
-        return
-    failed = _cases([(f"'{why}'", clause) for why, clause in asked])
-    fits = both([*machine(query), *_named(query)])
-    sql = f"""
-        SELECT c.name, failed, number, t.name FROM (
-            SELECT s.cloud, {failed.sql} AS failed, COUNT(*) AS number, o.type, MIN(o.price)
-            FROM shape s CROSS JOIN offer o ON o.shape = s.id WHERE {fits.sql} GROUP BY 1, 2
-        ) JOIN type t ON t.id = type JOIN cloud c ON c.id = t.cloud WHERE failed IS NOT NULL
-        """  # noqa: S608 - our own names
-    for row in db.execute(sql, (*failed.values, *fits.values)):
-        yield Refusal(*row)
+    """Offers of the right machine at the wrong place or price: what each further word leaves out."""
+    anywhere = query._replace(
+        region=None, zone=None, spot=False, max_hourly_micro=None, within=None, without=(), limit=None
+    )
+    words: tuple[tuple[Reason, dict[str, Any]], ...] = (
+        ("region", {"region": query.region}),
+        ("zone", {"zone": query.zone}),
+        ("no spot price", {"spot": query.spot}),
+        ("above the price limit", {"max_hourly_micro": query.max_hourly_micro}),
+        ("within", {"within": query.within}),
+        ("without", {"without": query.without}),
+    )
+    before = count(db, anywhere)
+    for reason, word in words:
+        narrower = anywhere._replace(**word)
+        if narrower == anywhere:
+            continue
+        after = count(db, narrower)
+        lost = [cloud for cloud in before if cloud not in after]
+        nearest = _nearest(db, anywhere._replace(clouds=tuple(lost))) if lost else {}
+        for cloud, number in before.items():
+            if number > after.get(cloud, 0):
+                yield Refusal(cloud, reason, number - after.get(cloud, 0), nearest.get(cloud))
+        anywhere, before = narrower, after
+
+
+def _nearest(db: sqlite3.Connection, query: Query) -> dict[str, str]:
+    """Each cloud's cheapest instance type."""
+    nearest: dict[str, str] = {}
+    for one in by_place(db, query, None):
+        nearest.setdefault(one.cloud, one.instance_type)
+    return nearest
 
 
 def _aside(db: sqlite3.Connection, query: Query) -> Iterator[Refusal]:
@@ -125,24 +144,6 @@ def _place(query: Query) -> Iterator[tuple[Reason, Clause]]:
         yield "region", Clause("o.region IN (SELECT id FROM region WHERE name IN ('', ?))", (query.region,))
     if query.zone is not None:
         yield "zone", Clause("o.zone IN (SELECT id FROM zone WHERE name IN ('', ?))", (query.zone,))
-
-
-def _terms(db: sqlite3.Connection, query: Query) -> Iterator[tuple[Reason, Clause]]:
-    """What an offer o must cost and which scopes it must be of."""
-    if query.spot:
-        yield "no spot price", Clause("o.spot IS NOT NULL")
-    if query.max_hourly_micro is not None:
-        price = "o.spot" if query.spot else "o.price"
-        yield "above the price limit", Clause(f"{price} <= ?", (query.max_hourly_micro,))
-    scoped = bounds(db, query)
-    if scoped is None:
-        return
-    from skynb_catalog.scopes import belongs
-
-    if scoped.within is not None:
-        yield "within", belongs(scoped.within)
-    left_out = belongs(scoped.without)
-    yield "without", Clause(f"NOT ({left_out.sql})", left_out.values)
 
 
 def _named(query: Query) -> list[Clause]:

@@ -61,12 +61,12 @@ CREATE TABLE shape (
     PRIMARY KEY (accelerator, count, vcpus, memory, arch, cloud, disk, disk_kind)
 ) WITHOUT ROWID;
 CREATE TABLE place (
-    shape INTEGER NOT NULL, region INTEGER NOT NULL,
+    id INTEGER NOT NULL, region INTEGER NOT NULL,
     offers INTEGER NOT NULL, price INTEGER NOT NULL, zone INTEGER NOT NULL, type INTEGER NOT NULL,
     spot_offers INTEGER NOT NULL, spot INTEGER, spot_zone INTEGER, spot_type INTEGER,
     accelerator INTEGER NOT NULL, count INTEGER NOT NULL, vcpus INTEGER NOT NULL, memory INTEGER NOT NULL,
     arch TEXT NOT NULL, cloud INTEGER NOT NULL, disk INTEGER NOT NULL, disk_kind TEXT NOT NULL
-);
+); -- id is that of the shape
 CREATE TABLE market (
     cloud INTEGER NOT NULL, accelerator INTEGER NOT NULL, region INTEGER NOT NULL,
     PRIMARY KEY (cloud, accelerator, region)
@@ -75,7 +75,7 @@ CREATE TEMP TABLE bare_shape (
     id INTEGER PRIMARY KEY, accelerator, count, vcpus, memory, arch, cloud, disk, disk_kind
 );
 CREATE TEMP TABLE bare_place (
-    shape, region, offers, price, zone, type, spot_offers, spot, spot_zone, spot_type
+    id, region, offers, price, zone, type, spot_offers, spot, spot_zone, spot_type
 );
 """
 
@@ -90,7 +90,8 @@ CREATE INDEX type_by_name ON type (name);
 CREATE INDEX type_by_shape ON type (shape);
 INSERT INTO place
 SELECT p.*, b.accelerator, b.count, b.vcpus, b.memory, b.arch, b.cloud, b.disk, b.disk_kind
-FROM bare_place p JOIN bare_shape b ON b.id = p.shape;
+FROM bare_place p JOIN bare_shape b ON b.id = p.id;
+CREATE INDEX place_by_shape ON place (id, region, offers, spot_offers);
 CREATE INDEX place_by_price ON place (
     accelerator, region, price, zone, type, count, vcpus, memory, arch, disk, disk_kind
 );
@@ -101,7 +102,7 @@ INSERT INTO market SELECT DISTINCT cloud, accelerator, region FROM place;
 INSERT INTO shape
 SELECT b.accelerator, b.count, b.vcpus, b.memory, b.arch, b.cloud, b.disk, b.disk_kind, b.id,
     MIN(p.price), IFNULL(SUM(p.offers), 0), MIN(p.spot), IFNULL(SUM(p.spot_offers), 0)
-FROM bare_shape b LEFT JOIN place p ON p.shape = b.id GROUP BY b.id;
+FROM bare_shape b LEFT JOIN place p ON p.id = b.id GROUP BY b.id;
 """
 
 

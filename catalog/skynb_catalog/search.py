@@ -12,14 +12,14 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from skynb_catalog.offers import Offer, day
-from skynb_catalog.shapes import Clause, both, machine, marks, shapes
+from skynb_catalog.shapes import Clause, both, floors, machine, marks, shape_of, shapes
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator, Sequence
 
     from skynb_catalog.offers import Query
-    from skynb_catalog.scopes import Bounds
+    from skynb_catalog.scopes import Bounds, Part
     from skynb_catalog.shapes import Shape
 
 Row: TypeAlias = "tuple[Any, ...]"  # price, region, zone and type order any two; then what `offer` needs
@@ -45,17 +45,19 @@ def count(db: sqlite3.Connection, query: Query) -> dict[str, int]:
     scoped = bounds(db, query)
     if scoped is None:
         sql, values = _count_statement(query)
-        return {name: number for name, number in db.execute(sql, values) if number}
-    place = [*_limits(query), *_regional(query)]
-    found: dict[str, int] = {}
-    for shape in shapes(db, query):
-        inside = scoped.of(shape)
-        if inside is None:
-            continue
-        number = _count_in(db, query, shape, [*place, *inside]) if place or inside else shape.offers
-        if number:
+        found = dict(db.execute(sql, values))
+    elif scoped.within is None:
+        found = count(db, query._replace(without=()))
+        for shape in shapes(db, query, scoped.without.shapes):
+            number = _count_in(db, query, shape, scoped.without.meeting(shape))
+            if number:
+                found[shape.cloud] -= number
+    else:
+        found = {}
+        for shape in shapes(db, query, scoped.within.shapes):
+            number = _count_in(db, query, shape, scoped.within.meeting(shape), scoped.without.meeting(shape))
             found[shape.cloud] = found.get(shape.cloud, 0) + number
-    return found
+    return {cloud: number for cloud, number in found.items() if number}
 
 
 def bounds(db: sqlite3.Connection, query: Query) -> Bounds | None:
@@ -167,9 +169,10 @@ def _ranked(db: sqlite3.Connection, query: Query) -> Iterator[tuple[Shape, Row]]
     scoped = bounds(db, query)
     regions: dict[int, Sequence[int | None]] = {}
     opened: list[tuple[Row, Shape, Iterator[Row]]] = []
-    for shape in shapes(db, query):
-        while opened and opened[0][0][0] < shape.floor:
+    for floor, number in floors(db, query):
+        while opened and opened[0][0][0] < floor:
             yield _next(opened)
+        shape = shape_of(db, query, number)
         inside = scoped.of(shape) if scoped else ()
         if inside is None:
             continue
@@ -215,23 +218,38 @@ def _count_statement(query: Query) -> tuple[str, tuple[Any, ...]]:
     """From the tables' own sums where they are enough, else by reading what fits."""
     number = "s.spot_offers" if query.spot else "s.offers"
     limits = _limits(query)
+    source = "shape s" if query.region is None else "place s"
+    clauses = [*machine(query), *_regional(query, "s.region")]
     if limits:
-        source, number = "shape s CROSS JOIN offer o ON o.shape = s.id", "1"
-        clauses = [*machine(query), *limits, *_regional(query)]
+        number = "1"
+        source += " CROSS JOIN offer o ON o.shape = s.id"
+        source += "" if query.region is None else " AND o.region = s.region"
+        clauses += limits
         if query.spot:
             clauses.append(Clause("o.spot IS NOT NULL"))
-    else:
-        source = "shape s" if query.region is None else "place s"
-        clauses = [*machine(query), *_regional(query, "s.region")]
     where = both(clauses)
     inner = f"SELECT s.cloud, SUM({number}) AS number FROM {source} WHERE {where.sql} GROUP BY s.cloud"  # noqa: S608
     return f"SELECT c.name, number FROM ({inner}) JOIN cloud c ON c.id = cloud", where.values  # noqa: S608
 
 
-def _count_in(db: sqlite3.Connection, query: Query, shape: Shape, inside: Sequence[Clause]) -> int:
-    clauses = [Clause("o.shape = ?", (shape.id,)), *inside]
-    if query.spot:
-        clauses.append(Clause("o.spot IS NOT NULL"))
-    where = both(clauses)
-    row = db.execute(f"SELECT COUNT(*) FROM offer o WHERE {where.sql}", where.values).fetchone()  # noqa: S608
+def _count_in(
+    db: sqlite3.Connection, query: Query, shape: Shape, within: Sequence[Part], without: Sequence[Part] = ()
+) -> int:
+    """How many offers of a shape belong to one of the first scopes and to none of the others."""
+    from skynb_catalog.scopes import belongs
+
+    limits = _limits(query)
+    outside = belongs(without, shape)
+    clauses = [
+        *limits,
+        *_regional(query),
+        belongs(within, shape),
+        Clause(f"NOT ({outside.sql})", outside.values),
+    ]
+    if limits or any(part.fine for part in (*within, *without)):
+        table, key, number = "offer", "shape", "COUNT(o.spot)" if query.spot else "COUNT(*)"
+    else:  # nothing but regions tells them apart, so the sums of each will do
+        table, key, number = "place", "id", f"IFNULL(SUM(o.{'spot_offers' if query.spot else 'offers'}), 0)"
+    where = both([Clause(f"o.{key} = ?", (shape.id,)), *clauses])
+    row = db.execute(f"SELECT {number} FROM {table} o WHERE {where.sql}", where.values).fetchone()  # noqa: S608
     return int(row[0])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator
 
     from skynb_catalog.offers import Amount, Query
     from skynb_catalog.refusals import Reason
@@ -50,21 +50,46 @@ COLUMNS = "s.cloud, c.name, s.accelerator, a.name, s.count, s.vcpus, s.memory, s
 JOINS = "CROSS JOIN cloud c ON c.id = s.cloud CROSS JOIN accelerator a ON a.id = s.accelerator"
 
 
-def shapes(db: sqlite3.Connection, query: Query) -> list[Shape]:
-    """The shapes that fit and have an offer (with a spot price, for spot), from the cheapest on."""
-    sql, values = shapes_statement(query)
-    return sorted(map(Shape._make, db.execute(sql, values)), key=lambda shape: shape.floor)
+def shapes(db: sqlite3.Connection, query: Query, only: Collection[int] | None = None) -> list[Shape]:
+    """The shapes that fit and have an offer (with a spot price, for spot); of these ids only, if given."""
+    floor, number = _sums(query)
+    fits = _fitting(query)
+    if only is not None:
+        fits = both([fits, Clause(f"s.id IN ({marks(only)})", tuple(only))])
+    sql = f"SELECT s.id, {floor}, {number}, {COLUMNS} FROM shape s {JOINS} WHERE {fits.sql}"  # noqa: S608
+    return [Shape(*row) for row in db.execute(sql, fits.values)]
 
 
-def shapes_statement(query: Query) -> tuple[str, tuple[Any, ...]]:
+def floors(db: sqlite3.Connection, query: Query) -> list[tuple[int, int]]:
+    """The cheapest price and the id of each of these shapes, from the cheapest on."""
+    sql, values = floors_statement(query)
+    return sorted(db.execute(sql, values))
+
+
+def floors_statement(query: Query) -> tuple[str, tuple[Any, ...]]:
     """The SQL that finds shapes, and its parameters."""
-    floor, number = ("s.spot_floor", "s.spot_offers") if query.spot else ("s.floor", "s.offers")
+    fits = _fitting(query)
+    return f"SELECT {_sums(query)[0]}, s.id FROM shape s WHERE {fits.sql}", fits.values  # noqa: S608
+
+
+def shape_of(db: sqlite3.Connection, query: Query, number: int) -> Shape:
+    """A shape by its id."""
+    floor, offers = _sums(query)
+    sql = f"SELECT s.id, {floor}, {offers}, {COLUMNS} FROM shape s {JOINS} WHERE s.id = ?"  # noqa: S608
+    return Shape(*db.execute(sql, (number,)).fetchone())
+
+
+def _sums(query: Query) -> tuple[str, str]:
+    """The columns of a shape's cheapest price and number of offers."""
+    return ("s.spot_floor", "s.spot_offers") if query.spot else ("s.floor", "s.offers")
+
+
+def _fitting(query: Query) -> Clause:
+    floor, number = _sums(query)
     clauses = [*machine(query), Clause(f"{number} > 0")]
     if query.max_hourly_micro is not None:
         clauses.append(Clause(f"{floor} <= ?", (query.max_hourly_micro,)))
-    where = both(clauses)
-    sql = f"SELECT s.id, {floor}, {number}, {COLUMNS} FROM shape s {JOINS} WHERE {where.sql}"  # noqa: S608
-    return sql, where.values
+    return both(clauses)
 
 
 def machine(query: Query) -> Iterator[Clause]:
@@ -103,7 +128,7 @@ def both(clauses: Iterable[Clause]) -> Clause:
     return Clause(sql, tuple(value for clause in parts for value in clause.values))
 
 
-def marks(values: Sequence[object]) -> str:
+def marks(values: Collection[object]) -> str:
     """As many question marks as values."""
     return ", ".join("?" * len(values))
 

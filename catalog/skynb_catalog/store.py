@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from threading import RLock
+from _thread import RLock  # that of threading, which costs a first plan a millisecond
 from typing import TYPE_CHECKING, TypeVar
 
-from skynb_catalog import cache, editions, listing, search
+from skynb_catalog import cache, editions, search
 from skynb_catalog.errors import CatalogError
 
 if TYPE_CHECKING:
@@ -74,6 +74,8 @@ class Catalog:
         One row per (accelerator, count, cloud, instance type) with its cheapest region, or per region too.
         Raises UnknownAcceleratorError, CatalogError.
         """
+        from skynb_catalog import listing  # a first plan lists nothing
+
         return self._ask(lambda db: listing.accelerators(db, name, all_regions=all_regions, clouds=clouds))
 
     def counts_of(self, accelerators: Sequence[str]) -> dict[str, list[float]]:
@@ -94,6 +96,8 @@ class Catalog:
 
     def set_aside(self, reason: str | None = None) -> list[tuple[str, str | None, str, str]]:
         """(cloud, region, instance type, reason) of the rows that are never chosen."""
+        from skynb_catalog import listing  # as above
+
         return self._ask(lambda db: listing.set_aside(db, reason))
 
     def close(self) -> None:

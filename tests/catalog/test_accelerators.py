@@ -13,6 +13,7 @@ ALIASES = {
     "A6000": ["RTXA6000"],
     "RTX6000-Ada": ["RTX6000Ada"],
     "H100": ["H100-80GB", "H100-SXM", "H100-NVLINK", "H100-PCIe"],
+    "H100-MEGA": ["H100-MEGA-80GB"],
     "H200": ["H200-SXM"],
     "A100-80GB": ["A100-80GB-SXM", "A100-SXM4-80GB", "a100_80gb"],
     "A100": ["A100-40GB", "A100-SXM4"],

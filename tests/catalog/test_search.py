@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skynb_catalog import Amount, Query, search
-from skynb_catalog.shapes import shapes, shapes_statement
+from skynb_catalog import Amount, Query, Scope, search
+from skynb_catalog.shapes import floors, floors_statement
 from tests.support.searching import CLOUDS, catalog_with, catalogs, fitting, queries, rank, scopes, why_not
 
 
@@ -93,13 +93,35 @@ def test_hot_queries_search_indices_and_scan_nothing(shipped, query, region):
     """SQLite's own plan names a search for every table, and reads in order without sorting."""
     statements = [search.stream_statement(query, 5, region)]
     if query.instance_type is None:
-        statements.append(shapes_statement(query))
+        statements.append(floors_statement(query))
     for sql, values in statements:
         steps = [row[3] for row in shipped._db.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
         assert steps
         assert not [step for step in steps if step.startswith("SCAN")]
         if not (query.spot and region):  # a region's few spot offers may be sorted
             assert not [step for step in steps if "TEMP B-TREE" in step]
+
+
+def test_the_cheapest_of_each_place_are_one_question(shipped):
+    """Where nothing is refused, all places together are one statement, however many there are."""
+    statements: list[str] = []
+    shipped._db.set_trace_callback(statements.append)
+    found = shipped.by_place(HOT["size"]._replace(limit=None))
+    shipped._db.set_trace_callback(None)
+    assert len(found) > 100
+    assert len(statements) == 1
+
+
+def test_scopes_touch_only_what_they_name(shipped):
+    """Leaving out one machine in one zone reads no offers of other machines to count what is left."""
+    query = HOT["size"]
+    failed = Scope("aws", "us-east-1", "use1-az1", "m5.2xlarge")
+    statements: list[str] = []
+    shipped._db.set_trace_callback(statements.append)
+    left = shipped.count(query._replace(without=(failed,)))
+    shipped._db.set_trace_callback(None)
+    assert left["aws"] == shipped.count(query)["aws"] - 1
+    assert sum("FROM offer" in statement for statement in statements) == 1
 
 
 def test_threads_share_one_catalog(shipped):
@@ -118,5 +140,5 @@ def test_a_query_reads_only_the_shapes_it_returns(shipped):
     shipped.offers(query)
     shipped._db.set_trace_callback(None)
     opened = sum("FROM offer" in statement for statement in statements)
-    assert len(shapes(shipped._db, query)) > 200
+    assert len(floors(shipped._db, query)) > 200
     assert opened <= 10
