@@ -172,12 +172,14 @@ class _Run:
         self._tell()
         units = self.source.units(web, self._known, self._clouds)
         self._total = len(units)
-        for unit in units:
+        for number, unit in enumerate(units):
             try:
                 kept = self._unit(web, unit, since)
             except (CatalogError, OSError, ValueError, TypeError, KeyError, csv.Error) as error:
-                self._failures.append((unit, _said(error)))
-                web.check()
+                left = units[number + 1 :] if web.over() else []
+                self._failures += [(one, _said(error)) for one in (unit, *left)]
+                if left:
+                    return
             else:
                 self._units.append(kept.facts)
                 self._rows += len(kept.facts)
