@@ -140,6 +140,7 @@ class Web:
 
     def _wait(self, seconds: float, error: WebError) -> None:
         if seconds > min(_LONGEST_WAIT, self._until - time.monotonic()):
+            error.passing = False
             raise error
         self._stop.wait(seconds)
         self.check()

