@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from skynb_catalog.refresh.source import Known, Source
     from skynb_catalog.refresh.spool import Kept
 
-AT_ONCE = 6
+AT_ONCE = 8
 _UNIT_TRIES = 3
 _GRACE = 5.0  # a source whose thread does not even notice its deadline is left behind
 
@@ -175,7 +175,15 @@ class _Run:
         for number, unit in enumerate(units):
             try:
                 kept = self._unit(web, unit, since)
-            except (CatalogError, OSError, ValueError, TypeError, KeyError, csv.Error) as error:
+            except (
+                CatalogError,
+                OSError,
+                ValueError,
+                TypeError,
+                LookupError,
+                AttributeError,
+                csv.Error,
+            ) as error:
                 left = units[number + 1 :] if web.over() else []
                 self._failures += [(one, _said(error)) for one in (unit, *left)]
                 if left:

@@ -177,7 +177,7 @@ setattr(target, name, later)
     ("stage", "skip"), [*((stage, 0) for stage in STAGES), ("before the pointer is renamed", 2)]
 )
 def test_killed_at_any_stage(server, own_cache, run, stage, skip):
-    """kill -9: whoever opens sees the old prices or the new ones, and the next refresh works."""
+    """After a kill -9 whoever opens sees the old prices or the new ones, and the next refresh works."""
     pages.aws(server, {"us-east-1": [pages.aws_row("m.large", "0.41"), pages.aws_row("p5.48xlarge", 60)]})
     module, name = STAGES[stage]
     process = child(server, KILL.format(module=module, name=name, skip=skip))
@@ -291,7 +291,7 @@ def test_readers_see_one_edition_or_the_other(server, run):
         while not stop.is_set():
             try:
                 seen.add(tuple(prices()))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - any is wrong
                 wrong.append(error)
 
     reader = threading.Thread(target=read)
@@ -315,7 +315,8 @@ def test_opening_a_refreshed_catalog_imports_nothing_more(server, run):
     code = (
         "import sys; from pathlib import Path; from skynb_catalog import Catalog, cache\n"
         "cache.SHIPPED = Path(sys.argv[1]); Catalog.open()\n"
-        "print(sorted({'json', 'lzma', 'tempfile', 'skynb_catalog.refresh', 'skynb_catalog.snapshots'} & {*sys.modules}))"
+        "names = {'json', 'lzma', 'tempfile', 'skynb_catalog.refresh', 'skynb_catalog.snapshots'}\n"
+        "print(sorted(names & {*sys.modules}))"
     )
     command = [sys.executable, "-c", code, str(cache.SHIPPED)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ.copy())
