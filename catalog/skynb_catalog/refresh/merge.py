@@ -140,7 +140,7 @@ def _targets(fact: Fact, rows: dict[Place, Fact], there: list[Place]) -> list[Fa
         if found:
             return found
     known = rows.get(place(fact))
-    if known is None and fact.hourly_micro is None:  # a spot price alone: the rest is as it is around it
+    if known is None:  # what it does not say is as it is around it
         around = rows.get((fact.cloud, fact.region, None, fact.instance_type))
         around = around or rows.get((fact.cloud, None, None, fact.instance_type))
         known = around._replace(region=fact.region, zone=fact.zone) if around else None

@@ -16,6 +16,7 @@ import time
 import urllib.error
 import urllib.request
 import zlib
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -277,6 +278,11 @@ class _OwnHost(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
+@cache
+def _verified() -> ssl.SSLContext:
+    return ssl.create_default_context()  # slow to make: it reads the system's authorities
+
+
 def _opener(watch: _Watchdog) -> urllib.request.OpenerDirector:
     def watched(kind: type[http.client.HTTPConnection]) -> Callable[..., http.client.HTTPConnection]:
         class Watched(kind):  # type: ignore[misc, valid-type]
@@ -292,8 +298,7 @@ def _opener(watch: _Watchdog) -> urllib.request.OpenerDirector:
 
     class Https(urllib.request.HTTPSHandler):
         def https_open(self, req: Any) -> Any:
-            context = ssl.create_default_context()
-            return self.do_open(watched(http.client.HTTPSConnection), req, context=context)
+            return self.do_open(watched(http.client.HTTPSConnection), req, context=_verified())
 
     opener = urllib.request.OpenerDirector()  # not build_opener: nothing reads file: or ftp: addresses here
     for handler in (

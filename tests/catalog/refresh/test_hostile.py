@@ -195,6 +195,42 @@ def test_a_slow_source_holds_up_no_other(aws, run, rows, server):
     assert ("us-central1", "us-central1-a", "e2-standard-8") in rows("gcp")
 
 
+def test_a_certificate_that_nobody_signed_is_refused(server, tmp_path):
+    """Nothing is read, and no key is sent, without a verified connection."""
+    from skynb_catalog.refresh.web import Web, WebError
+
+    server.socket = self_signed(tmp_path).wrap_socket(server.socket, server_side=True)
+    web = Web(hosts={"h.example": server.mirror.replace("http:", "https:")}, pause=0.01)
+    with pytest.raises(WebError, match="cannot be reached") as refused:
+        web.get("https://h.example/x", headers={"Authorization": "very-secret"})
+    assert "CERTIFICATE_VERIFY_FAILED" in str(refused.value)
+    assert server.asked == []
+
+
+def self_signed(folder):
+    """TLS of a server that vouches for itself."""
+    import ssl
+    from datetime import datetime, timedelta, timezone
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(tz=timezone.utc)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(now).not_valid_after(now + timedelta(days=1))
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    pem = folder / "server.pem"
+    pem.write_bytes(private + builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    return context
+
+
 def test_an_endless_body_is_cut(server, tmp_path):
     """More than was allowed for a page is an error, not a full memory."""
     from skynb_catalog.refresh.web import Web, WebError

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from skynb_catalog.refresh import merge
 from skynb_catalog.sanity import ABSURD, GIVEN_AWAY, shortfall, verdicts
-from skynb_catalog.snapshots import pack
 from tests.support.facts import fact
 
 _prices = st.none() | st.integers(-5, 10**12)
@@ -36,13 +35,12 @@ def unique(rows):
 
 @given(st.lists(facts(), max_size=12), st.lists(facts(sized=False), max_size=12), st.booleans())
 def test_whatever_meets_is_a_catalog(base, fresh, complete):
-    """One row a place, each of known size, packable; an exact price of a known machine is in it."""
+    """One row a place, each of known size; an exact price of a known machine is in it."""
     refused: Counter[str] = Counter()
     base, fresh = unique(base), merge.single(fresh, refused)
     found = merge.overlay(base, fresh, complete=complete, refused=refused)
     assert len({merge.place(row) for row in found}) == len(found)
     assert all(row.vcpus is not None for row in found)
-    assert pack(found)
     prices = {(row.instance_type, row.hourly_micro) for row in found}
     known = {row.instance_type for row in base}
     for row in fresh:
@@ -91,6 +89,16 @@ def test_a_region_says_more_than_none():
     fresh = [fact(region="r1", hourly_micro=2), fact(region="r2", hourly_micro=3)]
     found = merge.overlay(base, fresh, complete=False, refused=Counter())
     assert [(row.region, row.hourly_micro) for row in found] == [("r1", 2), ("r2", 3)]
+
+
+def test_a_zone_takes_over_what_was_known_of_its_region():
+    """Its price is new; the spot price and its date stay until somebody knows better."""
+    old = fact(hourly_micro=1000, spot_hourly_micro=300, spot_as_of="2026-01-01", local_disk_gib=7.0)
+    fresh = fact(zone="z1", hourly_micro=900, vcpus=None, as_of="2026-02-02")
+    (found,) = merge.overlay([old], [fresh], complete=False, refused=Counter())
+    assert (found.zone, found.hourly_micro, found.as_of) == ("z1", 900, "2026-02-02")
+    assert (found.spot_hourly_micro, found.spot_as_of) == (300, "2026-01-01")
+    assert (found.vcpus, found.local_disk_gib) == (8.0, 7.0)
 
 
 def test_an_accelerator_that_is_given_away_is_set_aside():

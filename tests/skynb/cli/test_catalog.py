@@ -21,6 +21,10 @@ from tests.support.price_server import price_server
 def server(monkeypatch, tmp_path):
     """A small shipped catalog, an empty cache, and a mirror with prices of GCP."""
     monkeypatch.setenv("SKYNB_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("LAMBDA_API_KEY", "AWS_ACCESS_KEY_ID", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
     gpu = {"accelerator": "H100", "accelerator_count": 8.0}
     facts = [
         fact(
