@@ -11,14 +11,11 @@ from tests.support.price_server import PriceServer, zipped
 GPUHUNT = "dstack-gpu-pricing.s3.eu-west-1.amazonaws.com/v3"
 AWS = "pricing.us-east-1.amazonaws.com/offers/v1.0/aws/AmazonEC2/current"
 AZURE = "prices.azure.com/api/retail/prices"
-_GPUHUNT_COLUMNS = (
-    "instance_name location price cpu memory gpu_count gpu_name gpu_memory spot disk_size gpu_vendor flags "
-    "cpu_arch provider_data"
-).split()
-_AWS_COLUMNS = (
-    "SKU OfferTermCode RateCode TermType PriceDescription Unit PricePerUnit Currency serviceCode Tenancy vCPU "
-    "Memory GPU CapacityStatus MarketOption"
-).split() + ["Instance Type", "Operating System", "Pre Installed S/W", "Region Code"]
+_GPUHUNT_COLUMNS = """instance_name location price cpu memory gpu_count gpu_name gpu_memory spot disk_size
+    gpu_vendor flags cpu_arch provider_data"""
+_AWS_COLUMNS = """SKU,OfferTermCode,RateCode,TermType,PriceDescription,Unit,PricePerUnit,Currency,serviceCode,
+Tenancy,vCPU,Memory,GPU,CapacityStatus,MarketOption,Instance Type,Operating System,Pre Installed S/W,
+Region Code"""
 
 
 def item(name: str, location: str, price: object, **changes: object) -> dict[str, object]:
@@ -42,7 +39,9 @@ def item(name: str, location: str, price: object, **changes: object) -> dict[str
 def gpuhunt_csv(items: list[dict[str, object]], columns: list[str] | None = None) -> str:
     """The file of one provider."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns or _GPUHUNT_COLUMNS, lineterminator="\r\n", extrasaction="ignore")
+    writer = csv.DictWriter(
+        text, columns or _GPUHUNT_COLUMNS.split(), lineterminator="\r\n", extrasaction="ignore"
+    )
     writer.writeheader()
     writer.writerows(items)
     return text.getvalue()
@@ -89,7 +88,11 @@ def aws_csv(rows: list[dict[str, object]], columns: list[str] | None = None) -> 
     }
     plain.writerows(about.items())
     writer = csv.DictWriter(
-        text, columns or _AWS_COLUMNS, restval="", quoting=csv.QUOTE_ALL, lineterminator="\n"
+        text,
+        columns or _AWS_COLUMNS.replace("\n", "").split(","),
+        restval="",
+        quoting=csv.QUOTE_ALL,
+        lineterminator="\n",
     )
     writer.writeheader()
     writer.writerows(rows)

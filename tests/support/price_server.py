@@ -37,6 +37,7 @@ class PriceServer(ThreadingHTTPServer):
         self.pages: dict[str, Page | list[Page]] = {}
         self.asked: list[str] = []
         self.headers: list[dict[str, str]] = []
+        self.bodies: list[bytes] = []
         self.closing = threading.Event()
 
     @property
@@ -59,7 +60,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
-        self.rfile.read(length)
+        self.server.bodies.append(self.rfile.read(length))
         path = self.path.lstrip("/")
         self.server.asked.append(path)
         self.server.headers.append(dict(self.headers))
@@ -77,7 +78,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send(page)
 
-    do_POST = do_GET
+    do_POST = do_GET  # noqa: N815 - the base class looks for it
 
     def _send(self, page: Page) -> None:
         self.send_response(page.status)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from skynb_catalog.refresh.source import Known, Source
     from skynb_catalog.refresh.spool import Kept
 
-AT_ONCE = 6
+AT_ONCE = 8
 _UNIT_TRIES = 3
 _GRACE = 5.0  # a source whose thread does not even notice its deadline is left behind
 
@@ -172,12 +172,22 @@ class _Run:
         self._tell()
         units = self.source.units(web, self._known, self._clouds)
         self._total = len(units)
-        for unit in units:
+        for number, unit in enumerate(units):
             try:
                 kept = self._unit(web, unit, since)
-            except (CatalogError, OSError, ValueError, TypeError, KeyError, csv.Error) as error:
-                self._failures.append((unit, _said(error)))
-                web.check()
+            except (
+                CatalogError,
+                OSError,
+                ValueError,
+                TypeError,
+                LookupError,
+                AttributeError,
+                csv.Error,
+            ) as error:
+                left = units[number + 1 :] if web.over() else []
+                self._failures += [(one, _said(error)) for one in (unit, *left)]
+                if left:
+                    return
             else:
                 self._units.append(kept.facts)
                 self._rows += len(kept.facts)

@@ -79,7 +79,7 @@ def overlay(
     for (instance_type, _), places_there in in_region.items():
         of_type[instance_type] += places_there
     told: set[Place] = set()
-    for fact in fresh:
+    for fact in sorted(fresh, key=_exactness):
         sized = _sized(fact, by_type.get(fact.instance_type))
         if sized is None:
             refused["a machine of unknown size"] += 1
@@ -137,12 +137,19 @@ def _targets(fact: Fact, rows: dict[Place, Fact], there: list[Place]) -> list[Fa
     """The known rows that a fresh one speaks of: its own, or what lies in its region or cloud."""
     if fact.zone is None:
         found = [rows[key] for key in there if key in rows]
-        return found or [fact]
+        if found:
+            return found
     known = rows.get(place(fact))
-    if known is None and fact.hourly_micro is None:  # a spot price of one zone: the rest is the region's
-        region = rows.get((fact.cloud, fact.region, None, fact.instance_type))
-        known = region._replace(zone=fact.zone) if region else None
+    if known is None:  # what it does not say is as it is around it
+        around = rows.get((fact.cloud, fact.region, None, fact.instance_type))
+        around = around or rows.get((fact.cloud, None, None, fact.instance_type))
+        known = around._replace(region=fact.region, zone=fact.zone) if around else None
     return [known or fact]
+
+
+def _exactness(fact: Fact) -> int:
+    """What says less of its place goes first, so that what says more has the last word."""
+    return (fact.region is not None) + (fact.zone is not None)
 
 
 def _priced(target: Fact, fresh: Fact) -> Fact:

@@ -111,7 +111,7 @@ def _cloud(cloud: str, base: Base, harvests: list[Harvest]) -> _Outcome:
     for harvest in harvests:
         fresh = [fact for unit in harvest.units for fact in unit if fact.cloud == cloud]
         if not fresh:
-            if cloud in harvest.source.clouds and harvest.units:
+            if cloud in harvest.source.clouds and harvest.units and not harvest.result.failures:
                 kept_old = f"{harvest.source.name} has no row of it"
             continue
         tally = refused.setdefault(harvest.source.name, Counter())

@@ -16,6 +16,7 @@ import time
 import urllib.error
 import urllib.request
 import zlib
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -116,11 +117,15 @@ class Web:
         with self.get(url, most=MEGABYTE, **options).body as body:
             return body.read().decode("ascii", "replace").strip()
 
+    def over(self) -> bool:
+        """Whether time is up or somebody wants to stop."""
+        return self._stop.is_set() or time.monotonic() >= self._until
+
     def check(self) -> None:
-        """Raises WebError when time is up or somebody wants to stop."""
+        """Raises WebError when it is over."""
         if self._stop.is_set():
             raise WebError("interrupted")
-        if time.monotonic() >= self._until:
+        if self.over():
             raise WebError("time is up", why="it was too slow to be waited for")
 
     def _place(self, url: str) -> str:
@@ -136,6 +141,7 @@ class Web:
 
     def _wait(self, seconds: float, error: WebError) -> None:
         if seconds > min(_LONGEST_WAIT, self._until - time.monotonic()):
+            error.passing = False
             raise error
         self._stop.wait(seconds)
         self.check()
@@ -143,13 +149,15 @@ class Web:
     def _open(self, request: urllib.request.Request, most: int) -> Response:
         self.check()
         watch = _Watchdog(self._until)
+        answer = None
         try:
             answer = _opener(watch).open(request, timeout=min(self._read_seconds, watch.left()))
             body = Body(answer, self, watch, most)
         except BaseException as error:
             watch.end()
-            if isinstance(error, urllib.error.HTTPError):
-                error.close()
+            opened = error if isinstance(error, urllib.error.HTTPError) else answer
+            if opened is not None:
+                opened.close()
             self.check()
             raise _as_web_error(error, request.full_url) from error
         marks = {"etag": answer.headers.get("ETag"), "modified": answer.headers.get("Last-Modified")}
@@ -265,8 +273,14 @@ class _OwnHost(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         if urlsplit(newurl)[:2] != urlsplit(req.full_url)[:2]:
             place = urlsplit(newurl)
+            fp.close()
             raise WebError(f"{named(req.full_url)} leads to {place.scheme}://{place.netloc}: not followed")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+@cache
+def _verified() -> ssl.SSLContext:
+    return ssl.create_default_context()  # slow to make: it reads the system's authorities
 
 
 def _opener(watch: _Watchdog) -> urllib.request.OpenerDirector:
@@ -284,8 +298,7 @@ def _opener(watch: _Watchdog) -> urllib.request.OpenerDirector:
 
     class Https(urllib.request.HTTPSHandler):
         def https_open(self, req: Any) -> Any:
-            context = ssl.create_default_context()
-            return self.do_open(watched(http.client.HTTPSConnection), req, context=context)
+            return self.do_open(watched(http.client.HTTPSConnection), req, context=_verified())
 
     opener = urllib.request.OpenerDirector()  # not build_opener: nothing reads file: or ftp: addresses here
     for handler in (

@@ -20,6 +20,7 @@ def own_cache(tmp_path, monkeypatch):
     """A cache of this test, empty."""
     monkeypatch.setenv("SKYNB_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.delenv("SKYNB_CATALOG_MIRROR", raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")  # nobody asks the network for credentials
     yield tmp_path / "cache"
     cache._own_folder.cache_clear()
 

@@ -125,7 +125,7 @@ def test_azure_pages_spot_and_what_is_left_out(server, run, rows):
 
 
 def test_gpuhunt_items_become_offers(server, run, rows):
-    """Spot and on-demand join; a GCP zone is its region's; names, flags and odd accelerators are understood."""
+    """Spot and on-demand join; a GCP zone is its region's; names, flags, odd accelerators are understood."""
     h100 = {"gpu_count": 8, "gpu_name": "H100", "gpu_memory": 80.0, "gpu_vendor": "nvidia"}
     a100 = {"gpu_count": 2, "gpu_name": "A100", "gpu_memory": 80.0, "gpu_vendor": "nvidia"}
     items = [

@@ -7,10 +7,22 @@ from typing import TYPE_CHECKING
 from skynb_catalog.refresh.sources.aws_bulk import AwsBulk
 from skynb_catalog.refresh.sources.aws_spot import AwsSpot
 from skynb_catalog.refresh.sources.azure_retail import AzureRetail
+from skynb_catalog.refresh.sources.fluidstack import Fluidstack
 from skynb_catalog.refresh.sources.gpuhunt import Gpuhunt
+from skynb_catalog.refresh.sources.hyperbolic import Hyperbolic
 from skynb_catalog.refresh.sources.lambda_cloud import Lambda
+from skynb_catalog.refresh.sources.shadeform import Shadeform
 
 if TYPE_CHECKING:
     from skynb_catalog.refresh.source import Source
 
-SOURCES: tuple[Source, ...] = (Gpuhunt(), AwsBulk(), AzureRetail(), Lambda(), AwsSpot())
+SOURCES: tuple[Source, ...] = (
+    Gpuhunt(),
+    AwsBulk(),
+    AzureRetail(),
+    Lambda(),
+    Fluidstack(),
+    Shadeform(),
+    Hyperbolic(),
+    AwsSpot(),
+)
