@@ -37,11 +37,11 @@ def place(
     """The best way to run each task. Branches that do not wait for each other run at the same time.
 
     options: for each task every way to run it. effort: how many ways each search looks at before it gives up
-    proving that its best is the best; what it has is then not `exact`. Raises PlacementError for a problem that
-    cannot be read, NoPlacementError if the deadline cannot be met.
+    proving that its best is the best; what it has is then not `exact`. Raises PlacementError for a problem
+    that cannot be read, NoPlacementError if the deadline cannot be met.
 
-    Of equal placements one is taken in which no task alone could take an earlier option for the same money; of
-    one place and price only the quickest option counts. The same input always gives the same answer.
+    Of equal placements one is taken in which no task alone could take an earlier option for the same money;
+    of one place and price only the quickest option counts. The same input always gives the same answer.
     """
     check(options, edges)
     timed = goal.minimize == "time" or goal.deadline_seconds is not None
