@@ -1,7 +1,8 @@
-"""Where each task of a DAG runs, so that the whole costs least or ends soonest. Pure: numbers in, numbers out.
+"""Where each task of a DAG runs, so that the whole costs least or ends soonest.
 
-It knows no catalog and no task of a user. `problem.py` has the words, `tariffs.py` the prices of moving data; start
-reading at `place.py`. The proof that nothing is cheaper comes from `bounds.py`.
+Pure: numbers in, numbers out. It knows no catalog and no task of a user. `problem.py` has the words,
+`tariffs.py` the prices of moving data; start reading at `place.py`, which asks the solvers. The
+proof that nothing is cheaper comes from `bounds.py`.
 """
 
 from __future__ import annotations

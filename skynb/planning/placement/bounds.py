@@ -1,12 +1,14 @@
 """How cheap a network can be at best: costs moved along its links until what every placement pays is proved.
 
-The sum to be minimised has a term for each task's way and one for each link's two ways. Moving an amount from a term
-to its neighbour changes no total. `sweep` moves as much as it can towards one end of the order, always leaving every
-term at or above zero, and whatever a task then pays in any case is proved to be paid by all. One sweep along a chain
-or a tree is the usual dynamic programme and proves the optimum; on other networks it is repeated to and fro
-(sequential tree-reweighted message passing). A way that would cost more than the best known placement is dropped.
+The sum to be minimised has a term for each task's way and one for each link's two ways. Moving an amount from
+a term to its neighbour changes no total. `sweep` moves as much as it can towards one end of the order, always
+leaving every term at or above zero, and whatever a task then pays in any case is proved to be paid by all.
+One sweep along a chain or a tree is the usual dynamic programme and proves the optimum; on other networks it
+is repeated to and fro (sequential tree-reweighted message passing). A way that would cost more than the best
+known placement is dropped.
 
-A link costs nothing within a place, less within a cloud than out of it: so a message needs one look at each way.
+A link costs nothing within a place, less within a cloud than out of it: so a message needs one look at each
+way.
 """
 
 from __future__ import annotations
@@ -20,15 +22,15 @@ if TYPE_CHECKING:
     from skynb.planning.placement.network import Network, Path, Way
 
 FINE = 1 << 10  # costs are counted in 1,024ths, so that shares can be split without much loss
-INFINITE = float("inf")
 
 
 class Field:
     """The terms of a network, of which some ways have been ruled out.
 
-    ways: those left, by task. left: what a task's ways cost now. given: what the ends of link n have moved into it,
-    its first task's at 2n and its last one's at 2n + 1. delays: what link n costs above its price if its data moves at
-    all. pressure: the price of a second on a path. proved: what every placement pays. All are FINE times too large.
+    ways: those left, by task. left: what a task's ways cost now. given: what the ends of link n have moved
+    into it, its first task's at 2n and its last one's at 2n + 1. delays: what link n costs above its price if
+    its data moves at all. pressure: the price of a second on a path. proved: what every placement pays. All
+    are FINE times too large.
     """
 
     __slots__ = ("delays", "given", "left", "network", "pressure", "proved", "spans", "ways")
@@ -91,7 +93,7 @@ def sweep(field: Field, order: Sequence[int], limit: int) -> None:
             if seen[other]:
                 least = _message(field, end ^ 1)
                 own = field.given[end]
-                left = [one + two + three for one, two, three in zip(left, least, own)]
+                left = [one + two + three for one, two, three in zip(left, least, own, strict=True)]
                 field.given[end] = [-one for one in least]
             else:
                 ahead.append(end)
@@ -108,15 +110,15 @@ def sweep(field: Field, order: Sequence[int], limit: int) -> None:
             if not left:
                 return
         if ahead:
-            _hand_on(field, task, ahead, max(len(ahead), 1))
+            _hand_on(field, task, ahead)
 
 
-def _hand_on(field: Field, task: int, ahead: Sequence[int], parts: int) -> None:
+def _hand_on(field: Field, task: int, ahead: Sequence[int]) -> None:
     left = field.left[task]
-    shares = [one // parts for one in left]
+    shares = [one // len(ahead) for one in left]
     for end in ahead:
-        field.given[end] = [one + two for one, two in zip(field.given[end], shares)]
-    field.left[task] = [one - two * len(ahead) for one, two in zip(left, shares)]
+        field.given[end] = [one + two for one, two in zip(field.given[end], shares, strict=True)]
+    field.left[task] = [one - two * len(ahead) for one, two in zip(left, shares, strict=True)]
 
 
 def _ends(network: Network, task: int) -> list[tuple[int, int]]:
@@ -131,9 +133,9 @@ def _message(field: Field, end: int) -> list[int]:
     number, last = divmod(end, 2)
     link, delay, given = field.network.links[number], field.delays[number], field.given[end]
     source, target = (link.then, link.first) if last else (link.first, link.then)
-    at: dict[int, float] = {}
-    for way, cost in zip(field.ways[source], given):
-        if cost < at.get(way.place, INFINITE):
+    at: dict[int, int] = {}
+    for way, cost in zip(field.ways[source], given, strict=True):
+        if cost < at.get(way.place, cost + 1):
             at[way.place] = cost
     lows = {cloud: min(given[start:stop]) for cloud, start, stop, _ in field.spans[source]}
     away = [cost * FINE + delay for cost in link.away]
@@ -163,26 +165,32 @@ def order_of(network: Network) -> list[int]:
 
 
 def decode(field: Field, order: Sequence[int]) -> list[Way]:
-    """A placement that the terms suggest after a sweep in this order: from its end back, each task's cheapest way.
+    """What the terms suggest after a sweep in this order: from its end back, each task's cheapest way.
 
     It is the cheapest if the network is a tree. Of equal ways the one that stands first in the input.
     """
-    network = field.network
     chosen: list[Way | None] = [None] * len(order)
     for task in reversed(order):
-        rated = zip(scores(field, task, chosen), (way.index for way in field.ways[task]), field.ways[task])
+        rated = zip(
+            scores(field, task, chosen),
+            (way.number for way in field.ways[task]),
+            field.ways[task],
+            strict=True,
+        )
         chosen[task] = min(rated)[2]
     return chosen  # type: ignore[return-value]
 
 
 def scores(field: Field, task: int, chosen: Sequence[Way | None]) -> list[int]:
-    """What each way of a task adds, its neighbours as chosen; what lies beyond others has come with the sweeps."""
+    """What each way of a task adds; the other neighbours' part has come with the sweeps."""
     found = field.left[task]
     for end, other in _ends(field.network, task):
         there = chosen[other]
         if there is not None:
             prices = _prices(field, end, there)
-            found = [one + two + three for one, two, three in zip(found, field.given[end], prices)]
+            found = [
+                one + two + three for one, two, three in zip(found, field.given[end], prices, strict=True)
+            ]
     return found
 
 

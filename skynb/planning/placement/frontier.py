@@ -1,25 +1,27 @@
-"""The rest of a search, once few ways are left: all placements side by side, task after task, the hopeless dropped.
+"""The rest of a search, once few ways are left: all placements side by side, the hopeless dropped.
 
-What the future can see of a partial placement is where the data is that later tasks need, when it is ready, and what
-all has cost. One that is nowhere later and no dearer than another in the same places makes the other needless. On a
-chain this is the usual list of Pareto labels.
+What the future can see of a partial placement is where the data is that later tasks need, when it is ready,
+and what all has cost. One that is nowhere later and no dearer than another in the same places makes the other
+needless. On a chain this is the usual list of Pareto labels.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import islice
+from operator import add, itemgetter, le
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from skynb.planning.placement.bounds import FINE
 from skynb.planning.placement.schedule import reach
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from skynb.planning.placement.bounds import Field
-    from skynb.planning.placement.network import Link, Way
+    from skynb.planning.placement.network import Network, Way
 
 _PAIRS = 100_000  # of ways at the two ends of a link, over all links
-_STATES = 3_000  # that are kept after a task
+_GROWN = 30_000  # partial placements, over all tasks
 
 
 class TooManyError(Exception):
@@ -27,9 +29,10 @@ class TooManyError(Exception):
 
 
 class _State(NamedTuple):
-    """A partial placement. seen: for each task that later ones wait for, its way's position and end.
+    """A partial placement.
 
-    proved: what every placement that begins so costs, as a field counts. trail: all ways, last first, as pairs.
+    ends, ways: of each task whose data is still wanted, when it ends and its way's position. proved: what
+    every placement that begins so costs, as a field counts. trail: all ways, last first, as pairs.
     """
 
     micro: int
@@ -44,81 +47,105 @@ def finish(field: Field, deadline: int | None, limit: int) -> list[Way] | None:
 
     Raises TooManyError if that is too much work.
     """
-    network = field.network
-    if sum(len(field.ways[link.first]) * len(field.ways[link.then]) for link in network.links) > _PAIRS:
+    links = field.network.links
+    if sum(len(field.ways[link.first]) * len(field.ways[link.then]) for link in links) > _PAIRS:
         raise TooManyError
-    tails = reach(network, field.ways, back=True) if deadline is not None else None
-    open_tasks: list[int] = []
+    tails = [[0] * len(ways) for ways in field.ways]
+    if deadline is not None:
+        tails = reach(field.network, field.ways, back=True)
+    waiting: list[int] = []  # tasks whose data is still wanted
     states = [_State(0, (), (), field.proved, ())]
-    for task in range(len(network.tasks)):
-        left = [max(network.links[n].then for n in network.after[one]) > task if network.after[one] else False for one in [*open_tasks, task]]
-        rest = None if tails is None else [deadline - tail for tail in tails[task]]
-        grown = _grown(field, task, open_tasks, states, rest, limit)
-        keep = [position for position, waits in enumerate(left) if waits]
-        open_tasks = [[*open_tasks, task][position] for position in keep]
-        states = _undominated(field, open_tasks, keep, grown)
-        if len(states) > _STATES:
+    room = _GROWN
+    for task, tail in enumerate(tails):
+        latest = None if deadline is None else [deadline - one for one in tail]
+        grown = list(islice(_grown(field, task, waiting, states, latest, limit), room + 1))
+        room -= len(grown)
+        if room < 0:
             raise TooManyError
-        if not states:
-            return None
-    trail = min(states).trail
-    chosen: list[Way] = []
-    while trail:
-        way, trail = trail
-        chosen.append(way)
-    return chosen[::-1]
+        seen = [*waiting, task]
+        keep = [place for place, one in enumerate(seen) if _wanted(field.network, one, task)]
+        waiting = [seen[place] for place in keep]
+        states = _undominated(field, waiting, keep, grown)
+    return _ways(min(states, key=itemgetter(0, 1, 2))) if states else None
 
 
-def _grown(field, task, open_tasks, states, rest, limit):
-    network = field.network
-    inputs = [(open_tasks.index(network.links[n].first), *_tables(field, n)) for n in network.before[task]]
-    ways = field.ways[task]
-    for micro, ends, at, proved, trail in states:
-        costs = [proved + one for one in field.left[task]]
-        micros = [micro + way.micro for way in ways]
-        starts = [0] * len(ways)
-        for position, terms, prices, delays in inputs:
-            own = at[position]
-            costs = [one + two for one, two in zip(costs, terms[own])]
-            micros = [one + two for one, two in zip(micros, prices[own])]
-            if rest is not None:
-                end = ends[position]
-                starts = [max(one, end + two) for one, two in zip(starts, delays[own])]
-        for number, cost in enumerate(costs):
-            if cost <= limit:
-                end = starts[number] + ways[number].seconds if rest is not None else 0
-                if rest is None or starts[number] <= rest[number]:
-                    yield _State(micros[number], (*ends, end), (*at, number), cost, (ways[number], trail))
+def _wanted(network: Network, task: int, now: int) -> bool:
+    return any(network.links[number].then > now for number in network.after[task])
 
 
-def _tables(field: Field, number: int) -> tuple[list[list[int]], list[list[int]], list[list[int]]]:
-    """Of a link for each pair of ways: its term of the bound, its price, its delay."""
-    link, delay = field.network.links[number], field.delays[number]
-    firsts, thens = field.ways[link.first], field.ways[link.then]
-    given, taken = field.given[2 * number], field.given[2 * number + 1]
-    prices = [[link.micro(first, then) for then in thens] for first in firsts]
-    delays = [[link.delay(first, then) for then in thens] for first in firsts]
-    terms = [
-        [price * FINE + (delay if first.place != then.place else 0) + own + other for price, then, other in zip(row, thens, taken)]
-        for row, first, own in zip(prices, firsts, given)
+def _grown(
+    field: Field,
+    task: int,
+    waiting: Sequence[int],
+    states: Sequence[_State],
+    latest: Sequence[int] | None,
+    limit: int,
+) -> Iterator[_State]:
+    """Every state with every way of one more task. latest: when each way must have started, or None."""
+    network, ways = field.network, field.ways[task]
+    inputs = [
+        (waiting.index(network.links[number].first), _tables(field, number))
+        for number in network.before[task]
     ]
-    return terms, prices, delays
+    for state in states:
+        proved = [state.proved + one for one in field.left[task]]
+        micros = [state.micro + way.micro for way in ways]
+        starts = [0] * len(ways)
+        for position, tables in inputs:
+            terms, prices, delays = tables[state.ways[position]]
+            proved = list(map(add, proved, terms))
+            micros = list(map(add, micros, prices))
+            if latest is not None:
+                end = state.ends[position]
+                starts = [max(one, end + two) for one, two in zip(starts, delays, strict=True)]
+        for number, one in enumerate(proved):
+            if one <= limit and (latest is None or starts[number] <= latest[number]):
+                end = 0 if latest is None else starts[number] + ways[number].seconds
+                trail = (ways[number], state.trail)
+                yield _State(micros[number], (*state.ends, end), (*state.ways, number), one, trail)
 
 
-def _undominated(field: Field, open_tasks, keep, grown) -> list[_State]:
+def _tables(field: Field, number: int) -> list[tuple[list[int], list[int], list[int]]]:
+    """Of a link for each way at its first end, by the ways at its other: term of the bound, price, delay."""
+    link, delay = field.network.links[number], field.delays[number]
+    given, taken = field.given[2 * number], field.given[2 * number + 1]
+    tables = []
+    for first, own in zip(field.ways[link.first], given, strict=True):
+        thens = field.ways[link.then]
+        prices = [link.micro(first, then) for then in thens]
+        moved = [delay if first.place != then.place else 0 for then in thens]
+        terms = [
+            price * FINE + more + own + other for price, more, other in zip(prices, moved, taken, strict=True)
+        ]
+        tables.append((terms, prices, [link.delay(first, then) for then in thens]))
+    return tables
+
+
+def _undominated(
+    field: Field, waiting: Sequence[int], keep: Sequence[int], grown: Iterable[_State]
+) -> list[_State]:
     groups: dict[tuple[int, ...], list[_State]] = {}
-    for micro, ends, at, proved, trail in grown:
-        at = tuple(at[position] for position in keep)
-        places = tuple(field.ways[task][way].place for task, way in zip(open_tasks, at))
-        state = _State(micro, tuple(ends[position] for position in keep), at, proved, trail)
-        groups.setdefault(places, []).append(state)
+    for one in grown:
+        ways = tuple([one.ways[position] for position in keep])
+        ends = tuple([one.ends[position] for position in keep])
+        places = tuple([field.ways[task][way].place for task, way in zip(waiting, ways, strict=True)])
+        groups.setdefault(places, []).append(one._replace(ways=ways, ends=ends))
     return [state for group in groups.values() for state in _front(group)]
 
 
 def _front(group: list[_State]) -> list[_State]:
+    """Those that no other equals or betters in cost and in every end."""
     kept: list[_State] = []
-    for state in sorted(group, key=lambda state: state[:3]):
-        ends = state.ends
-        if not any(all(map(int.__le__, other.ends, ends)) for other in kept):
+    for state in sorted(group, key=itemgetter(0, 1, 2)):
+        if not any(all(map(le, other.ends, state.ends)) for other in kept):
             kept.append(state)
     return kept
+
+
+def _ways(state: _State) -> list[Way]:
+    chosen: list[Way] = []
+    trail: Any = state.trail
+    while trail:
+        way, trail = trail
+        chosen.append(way)
+    return chosen[::-1]

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 def together(options: Sequence[Sequence[Option]], goal: Goal = LEAST_COST) -> Placement:
     """All tasks in one (cloud, region): for the least sum, or for the earliest end and of that the least sum.
 
-    Of equal placements the one with the earliest options, counted from the first task. Raises PlacementError for a
-    task without options, NoCommonPlaceError naming tasks that share no place, NoPlacementError for the deadline.
+    Of equal placements the one with the earliest options, counted from the first task. Raises PlacementError
+    for a task without options, NoCommonPlaceError naming tasks that share no place, NoPlacementError for the
+    deadline.
     """
     check(options, [])
     if not options:
@@ -39,7 +40,9 @@ def together(options: Sequence[Sequence[Option]], goal: Goal = LEAST_COST) -> Pl
     if deadline is not None and soonest > deadline:
         raise NoPlacementError(deadline, soonest)
     limit = soonest if goal.minimize == "time" else deadline
-    micro, chosen, seconds = min(_at(place, ways, limit) for place in common if limit is None or spans[place] <= limit)
+    micro, chosen, seconds = min(
+        _at(place, ways, limit) for place in common if limit is None or spans[place] <= limit
+    )
     return Placement(chosen, micro, seconds, (), bound=seconds if goal.minimize == "time" else micro)
 
 
@@ -55,7 +58,11 @@ def _at(
 ) -> tuple[int, tuple[int, ...], int]:
     """The cheapest in this place: micro-dollars, options, seconds."""
     taken = [
-        min((one.micro, index, one.seconds) for index, one in mine[place] if limit is None or one.seconds <= limit)
+        min(
+            (one.micro, index, one.seconds)
+            for index, one in mine[place]
+            if limit is None or one.seconds <= limit
+        )
         for mine in ways
     ]
     return (

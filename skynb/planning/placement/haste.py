@@ -1,7 +1,7 @@
 """A deadline as a price: seconds on the paths that are late cost money, until the bound can rise no further.
 
-This is Lagrangian relaxation. A placement in time pays for each pressed path at most what the deadline is worth, so
-the least of the sum less that worth is a bound on the cost of all placements in time.
+This is Lagrangian relaxation. A placement in time pays for each pressed path at most what the deadline is
+worth, so the least of the sum less that worth is a bound on the cost of all placements in time.
 """
 
 from __future__ import annotations
@@ -37,8 +37,10 @@ def choose_in_time(field: Field, deadline: int) -> list[Way] | None:
     for task, ways in enumerate(field.ways):
         starts = begins(network, task, ways, chosen, ends)
         rated = [
-            (score, way.index, start, way)
-            for score, start, tail, way in zip(scores(field, task, chosen), starts, tails[task], ways, strict=True)
+            (score, way.number, start, way)
+            for score, start, tail, way in zip(
+                scores(field, task, chosen), starts, tails[task], ways, strict=True
+            )
             if start + tail <= deadline
         ]
         if not rated:
@@ -70,7 +72,9 @@ def _press(field: Field, path: Path, by: int, deadline: int) -> None:
     """Make a second of the path dearer, or cheaper, and keep every term at or above zero."""
     field.proved -= by * deadline
     for task in path.tasks:
-        field.left[task] = [one + by * way.seconds for one, way in zip(field.left[task], field.ways[task])]
+        field.left[task] = [
+            one + by * way.seconds for one, way in zip(field.left[task], field.ways[task], strict=True)
+        ]
     for number in path.links:
         link = field.network.links[number]
         field.delays[number] += by * link.seconds

@@ -1,4 +1,4 @@
-"""The problem as the solvers see it: places as numbers, links with a price for each cloud, connected parts."""
+"""The problem as the solvers see it: places as numbers, prices of links by cloud, connected parts."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 class Way(NamedTuple):
-    """An option worth keeping. place and cloud: numbers, the same for every task. index: its place in the input."""
+    """An option worth keeping. place, cloud: numbers, the same for every task. number: in the input."""
 
     cloud: int
     place: int
     micro: int
     seconds: int
-    index: int
+    number: int
 
 
 class Link(NamedTuple):
@@ -117,7 +117,7 @@ class Network(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A placement of a network. value: its micro or seconds, whichever was to be least; none has less than bound."""
+    """A placement of a network. value: its micro or seconds, as was asked; none has less than bound."""
 
     chosen: list[Way]
     value: int
@@ -234,7 +234,11 @@ def transfers(
 ) -> tuple[Transfer, ...]:
     """What each edge costs and takes, for the chosen options."""
     ends = (
-        (options[edge.first][chosen[edge.first]][:2], options[edge.then][chosen[edge.then]][:2], edge.gigabytes)
+        (
+            options[edge.first][chosen[edge.first]][:2],
+            options[edge.then][chosen[edge.then]][:2],
+            edge.gigabytes,
+        )
         for edge in edges
     )
     return tuple(Transfer(tariff.micro(*end), tariff.seconds(*end)) for end in ends)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from skynb.planning.placement.problem import Edge, Goal, Option
 
 LIST = Tariff()
-NODES = 2_000  # of each search; only long lists of options under a tight deadline come near
+EFFORT = 300_000  # ways looked at: one or two seconds; only large DAGs under a deadline come near
 
 
 def place(
@@ -32,14 +32,16 @@ def place(
     goal: Goal = LEAST_COST,
     tariff: Tariff = LIST,
     *,
-    nodes: int = NODES,
+    effort: int = EFFORT,
 ) -> Placement:
     """The best way to run each task. Branches that do not wait for each other run at the same time.
 
-    options: for each task every way to run it. nodes: where each search ends; what it has then is not `exact`.
-    Of equal placements one is taken in which no task alone could take an earlier option; the same input always
-    gives the same answer. Raises PlacementError for a problem that cannot be read, NoPlacementError if the
-    deadline cannot be met.
+    options: for each task every way to run it. effort: how many ways each search looks at before it gives up
+    proving that its best is the best; what it has is then not `exact`. Raises PlacementError for a problem
+    that cannot be read, NoPlacementError if the deadline cannot be met.
+
+    Of equal placements one is taken in which no task alone could take an earlier option for the same money;
+    of one place and price only the quickest option counts. The same input always gives the same answer.
     """
     check(options, edges)
     timed = goal.minimize == "time" or goal.deadline_seconds is not None
@@ -47,27 +49,27 @@ def place(
     deadline = goal.deadline_seconds
     soonest = None
     if goal.minimize == "time":
-        found = [quickest(part, nodes) for part in parts]
+        found = [quickest(part, effort) for part in parts]
         _refuse(found, deadline)
         soonest = max((one.bound for one in found), default=0)
         deadline = max((one.value for one in found), default=0)
-        cheap = [_cheapest(part, deadline, nodes, one) for part, one in zip(parts, found, strict=True)]
+        cheap = [_cheapest(part, deadline, effort, one) for part, one in zip(parts, found, strict=True)]
     else:
-        cheap = _within(parts, deadline, nodes)
+        cheap = _within(parts, deadline, effort)
     return _placement(options, edges, tariff, parts, cheap, deadline, soonest)
 
 
-def _within(parts: Sequence[Network], deadline: int | None, nodes: int) -> list[Found]:
+def _within(parts: Sequence[Network], deadline: int | None, effort: int) -> list[Found]:
     """The cheapest of each part; only those that it makes late need the search with a deadline."""
-    cheap = [cheapest(part, nodes) for part in parts]
+    cheap = [cheapest(part, effort) for part in parts]
     if deadline is None:
         return cheap
     late = [n for n, part in enumerate(parts) if part.seconds(cheap[n].chosen) > deadline]
-    quick = {n: quickest(parts[n], nodes, deadline) for n in late}
+    quick = {n: quickest(parts[n], effort, deadline) for n in late}
     if any(one.value > deadline for one in quick.values()):
-        _refuse([quickest(part, nodes) for part in parts], deadline)
+        _refuse([quickest(part, effort) for part in parts], deadline)
     for n in late:
-        cheap[n] = _cheapest(parts[n], deadline, nodes, quick[n])
+        cheap[n] = _cheapest(parts[n], deadline, effort, quick[n])
     return cheap
 
 
@@ -77,8 +79,8 @@ def _refuse(found: Sequence[Found], deadline: int | None) -> None:
         raise NoPlacementError(deadline, least, proved=least == max(one.bound for one in found))
 
 
-def _cheapest(part: Network, deadline: int, nodes: int, quick: Found) -> Found:
-    return cheapest(part, nodes, deadline, settled(part, quick.chosen, deadline))
+def _cheapest(part: Network, deadline: int, effort: int, quick: Found) -> Found:
+    return cheapest(part, effort, deadline, settled(part, quick.chosen, deadline))
 
 
 def _placement(
@@ -97,7 +99,7 @@ def _placement(
         ways = settled(part, found.chosen, deadline)
         seconds = max(seconds, part.seconds(ways))
         for task, way in zip(part.tasks, ways, strict=True):
-            chosen[task] = way.index
+            chosen[task] = way.number
     moved = transfers(options, edges, chosen, tariff)
     micro = sum(options[task][way].micro for task, way in enumerate(chosen)) + sum(one.micro for one in moved)
     exact = all(found.value == found.bound for found in cheap) and soonest in {None, seconds}

@@ -1,6 +1,7 @@
 """The words of a placement: options, edges, a goal, and the answer. Data only.
 
-Money is in whole micro-dollars and time in whole seconds, so that sums are exact and no order of adding matters.
+Money is in whole micro-dollars and time in whole seconds, so that sums are exact and no order of adding
+matters.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
 class Option(NamedTuple):
     """One way to run one task.
 
-    cloud, region: the place; equal strings are the same place, and '' is a region like any other. micro: what the
-    task costs there, in micro-dollars. seconds: how long it runs there.
+    cloud, region: the place; equal strings are the same place, and '' is a region like any other. micro: what
+    the task costs there, in micro-dollars. seconds: how long it runs there.
     """
 
     cloud: str
@@ -52,9 +53,10 @@ class Transfer(NamedTuple):
 class Placement(NamedTuple):
     """Where each task runs.
 
-    chosen: the position of the option taken, for each task. micro: tasks and transfers. seconds: from the first
-    start to the last end. transfers: one for each edge, in the order given. exact: whether this is proved to be the
-    best. bound: no placement has less micro (or seconds, if the goal is time); equal to it if exact.
+    chosen: the position of the option taken, for each task. micro: tasks and transfers. seconds: from the
+    first start to the last end. transfers: one for each edge, in the order given. exact: whether this is
+    proved to be the best. bound: no placement has less micro (or seconds, if the goal is time); equal to it
+    if exact.
     """
 
     chosen: tuple[int, ...]
@@ -72,8 +74,8 @@ class PlacementError(ValueError):
 class NoPlacementError(Exception):
     """The deadline cannot be met.
 
-    deadline_seconds: what was asked. least_seconds: the shortest time found. proved: whether nothing is shorter;
-    if not, the search ended early and the deadline may be possible after all.
+    deadline_seconds: what was asked. least_seconds: the shortest time found. proved: whether nothing is
+    shorter; if not, the search ended early and the deadline may be possible after all.
     """
 
     def __init__(self, deadline_seconds: int, least_seconds: int, *, proved: bool = True) -> None:

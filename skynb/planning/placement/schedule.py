@@ -27,9 +27,7 @@ def shortest(network: Network, ways: Sequence[Sequence[Way]]) -> list[list[int]]
     ]
 
 
-def reach(
-    network: Network, ways: Sequence[Sequence[Way]], *, back: bool = False
-) -> list[list[int]]:
+def reach(network: Network, ways: Sequence[Sequence[Way]], *, back: bool = False) -> list[list[int]]:
     """For each way the least time to its end from any start; or back, from its start to the last end."""
     found: list[list[int]] = [[] for _ in ways]
     for task in reversed(range(len(ways))) if back else range(len(ways)):
@@ -52,10 +50,10 @@ def _arrivals(link: Link, sources: Sequence[Way], times: Sequence[int], targets:
     return [min(at.get(way.place, moved), moved) for way in targets]
 
 
-def quickest(network: Network, nodes: int, enough: int = 0) -> Found:
+def quickest(network: Network, effort: int, enough: int = 0) -> Found:
     """The least seconds; any placement that takes no more than `enough` will do.
 
-    It ends at the latest after looking at so many nodes. Best bound first, like the search for the least cost.
+    Branch and bound, best bound first. effort: how many ways it looks at before it gives up proving.
     """
     numbers = count()
     start = _fastest(network)
@@ -63,9 +61,10 @@ def quickest(network: Network, nodes: int, enough: int = 0) -> Found:
     best = Found(chosen, network.seconds(chosen), 0)
     waiting = [(0, next(numbers), start)]
     while waiting:
-        bound, number, ways = heappop(waiting)
-        if bound >= best.value or best.value <= enough or number > nodes:
+        bound, _, ways = heappop(waiting)
+        if bound >= best.value or best.value <= enough or effort < 0:
             return best._replace(bound=min(bound, best.value))
+        effort -= sum(map(len, ways))
         bound, ways = _hopeful(network, ways, best.value)
         if not all(ways):
             continue
@@ -80,9 +79,7 @@ def quickest(network: Network, nodes: int, enough: int = 0) -> Found:
     return best._replace(bound=best.value)
 
 
-def _hopeful(
-    network: Network, ways: list[Sequence[Way]], below: int
-) -> tuple[int, list[Sequence[Way]]]:
+def _hopeful(network: Network, ways: list[Sequence[Way]], below: int) -> tuple[int, list[Sequence[Way]]]:
     """A bound, and of each task the ways that may end the whole earlier than `below`."""
     least = shortest(network, ways)
     hopeful = [
@@ -96,7 +93,9 @@ def _fastest(network: Network) -> list[Sequence[Way]]:
     """Of each place the fastest way, for nothing slower can be part of the need."""
     best: list[Sequence[Way]] = []
     for ways in network.ways:
-        found = {way.place: way for way in sorted(ways, key=lambda way: (-way.seconds, -way.micro, -way.index))}
+        found = {
+            way.place: way for way in sorted(ways, key=lambda way: (-way.seconds, -way.micro, -way.number))
+        }
         best.append(sorted(found.values()))
     return best
 
@@ -108,7 +107,9 @@ def _follow(network: Network, ways: Sequence[Sequence[Way]]) -> list[Way]:
     ends: list[int] = []
     for task, mine in enumerate(ways):
         starts = begins(network, task, mine, chosen, ends)
-        number = min(range(len(mine)), key=lambda n: (starts[n] + tails[task][n], starts[n] + mine[n].seconds))
+        number = min(
+            range(len(mine)), key=lambda n: (starts[n] + tails[task][n], starts[n] + mine[n].seconds)
+        )
         chosen.append(mine[number])
         ends.append(starts[number] + mine[number].seconds)
     return chosen
@@ -129,6 +130,8 @@ def begins(
 
 
 def _branching(network: Network, free: Sequence[int], chosen: Sequence[Way]) -> int:
-    """Of the tasks that have a choice one on the path that decides, if there is any; the one with most links."""
+    """Of the tasks that have a choice one on the path that decides, if there is any; with most links."""
     deciding = [task for task in network.critical(chosen).tasks if task in free]
-    return max(deciding or free, key=lambda task: (len(network.before[task]) + len(network.after[task]), -task))
+    return max(
+        deciding or free, key=lambda task: (len(network.before[task]) + len(network.after[task]), -task)
+    )

@@ -1,4 +1,4 @@
-"""The cheapest placement of a network, within a deadline or without one: branch and bound, best bound first."""
+"""The cheapest placement of a network, within a deadline or not: branch and bound, best bound first."""
 
 from __future__ import annotations
 
@@ -18,45 +18,49 @@ if TYPE_CHECKING:
     from skynb.planning.placement.network import Network, Way
 
 _ROUNDS = 20  # at most, of two sweeps each, at one node
-DECAY=.6; STEP=.5; PATIENCE = 5
+_PATIENCE = 5  # with a deadline it takes so many before the price of time is held to be right
+_STEP, _SHORTER = 0.5, 0.6  # of the price of time: the first step, and what a vain one leaves of it
+_VAIN = 10_000  # work that is lost on a front that grows too wide
 _LITTLE = 20  # a round that closes less than this part of the gap is the last
 
 
 def cheapest(
-    network: Network, nodes: int, deadline: int | None = None, known: Sequence[Way] | None = None
+    network: Network, effort: int, deadline: int | None = None, known: Sequence[Way] | None = None
 ) -> Found:
-    """The least cost, at the latest after looking at so many nodes.
+    """The least cost.
 
-    deadline: seconds, which `known` keeps: a placement to start from.
+    effort: how many ways it looks at before it gives up proving, all sweeps counted. deadline: in seconds;
+    `known` is a placement that keeps it, to start from.
     """
     search = _Search(network, deadline, known or [ways[0] for ways in network.ways])
-    return search.run(nodes)
+    return search.run(effort)
 
 
 class _Search:
-    """best, micro: the cheapest placement found so far, and its cost."""
+    """best, micro: the cheapest placement so far, and its cost. work: how many ways have been looked at."""
 
     def __init__(self, network: Network, deadline: int | None, known: Sequence[Way]) -> None:
         self.network = network
         self.deadline = deadline
+        # Within a deadline tasks are chosen in order of time; else in the order that is exact on trees.
         self.order = order_of(network) if deadline is None else list(range(len(network.tasks)))
         self.best = list(known)
         self.micro = network.micro(known)
+        self.work = 0
 
-    def run(self, nodes: int) -> Found:
+    def run(self, effort: int) -> Found:
         numbers = count()
         waiting = [(0, next(numbers), Field(self.network))]
         while waiting:
-            proved, number, field = heappop(waiting)
+            proved, _, field = heappop(waiting)
             if proved > self._limit:
                 break
-            if number > nodes:
-                return Found(self.best, self.micro, -(-proved // FINE))
+            if self.work > effort:
+                return Found(self.best, self.micro, max(0, -(-proved // FINE)))
             field = self._tightened(field)
             if not field.empty and field.proved <= self._limit and not self._finished(field):
                 for part in self._parts(field):
                     heappush(waiting, (part.proved, next(numbers), part))
-        self.nodes = next(numbers)
         return Found(self.best, self.micro, self.micro)
 
     @property
@@ -65,9 +69,9 @@ class _Search:
         return (self.micro - 1) * FINE
 
     def _tightened(self, field: Field) -> Field:
-        """The field with its bound raised while that brings something; placements met on the way are tried."""
+        """The field, its bound raised while that brings something; placements met on the way are tried."""
         tightest = field
-        step, patience = STEP, PATIENCE
+        step, patience = _STEP, _PATIENCE if self.deadline is not None else 1
         for _ in range(_ROUNDS):
             bound, size = tightest.proved, _size(field)
             chosen = self._round(field)
@@ -78,23 +82,27 @@ class _Search:
             gap = self._limit - tightest.proved
             if (tightest.proved - bound) * _LITTLE < gap and _size(field) * 10 > size * 9:
                 patience -= 1
-                if not patience or self.deadline is None:
+                if not patience:
                     break
-                step *= DECAY
+                step *= _SHORTER
             if self.deadline is not None:
                 hasten(field, chosen, self.deadline, int(gap * step))
         return tightest
 
     def _finished(self, field: Field) -> bool:
+        """Whether all ways left have been looked at, and the best of them tried."""
         try:
             chosen = finish(field, self.deadline, self._limit)
         except TooManyError:
+            self.work += _VAIN
             return False
-        if chosen: self._try(chosen)
+        if chosen:
+            self._try(chosen)
         return True
 
     def _round(self, field: Field) -> list[Way]:
         """A sweep there and back. The placement that the field suggests, unless a task has no way left."""
+        self.work += _size(field)
         chosen: list[Way] = []
         for order in (self.order, self.order[::-1]):
             if self.deadline is not None:
@@ -107,7 +115,8 @@ class _Search:
             self._try(chosen)
         if self.deadline is not None and not field.empty:
             timely = choose_in_time(field, self.deadline)
-            if timely: self._try(timely)
+            if timely:
+                self._try(timely)
         return chosen
 
     def _try(self, chosen: Sequence[Way]) -> None:

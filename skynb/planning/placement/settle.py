@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def settled(network: Network, chosen: Sequence[Way], deadline: int | None) -> list[Way]:
-    """A placement that no single task can better: by cost, then by an option that stands earlier in the input.
+    """A placement that no single task can better: by cost, then by an option earlier in the input.
 
     deadline: seconds that must not be exceeded; `chosen` keeps them.
     """
@@ -49,7 +49,7 @@ def _best(network: Network, chosen: Sequence[Way], task: int, deadline: int | No
             way.micro
             + sum(link.micro(chosen[link.first], way) for link in into)
             + sum(link.micro(way, chosen[link.then]) for link in out),
-            way.index,
+            way.number,
         ),
     )
 

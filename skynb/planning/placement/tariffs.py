@@ -1,7 +1,8 @@
 """What moving data costs and how long it takes: public list prices of the clouds, as one table.
 
-A transfer is priced as if it were the only one of its month. A free allowance of the whole account (AWS and Azure
-100 GB, GCP 1 GiB) is not counted, for it may be used up; Oracle's free 10 TB is a tier of its price list and is.
+A transfer is priced as if it were the only one of its month. A free allowance of the whole account (AWS and
+Azure 100 GB, GCP 1 GiB) is not counted, for it may be used up; Oracle's free 10 TB is a tier of its price
+list and is.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ SIMULATED = "sim/"  # a cloud that is played has the prices of the cloud it play
 class Rate:
     """A cloud's prices in micro-dollars a GB.
 
-    internet: what leaves the cloud, as (GB from which it holds, price) in rising order from 0. between: from one of
-    its regions to another. Raises ValueError if that is dearer than leaving the cloud, on which the search relies.
+    internet: what leaves the cloud, as (GB from which it holds, price) in rising order from 0. between: from
+    one of its regions to another. Raises ValueError if that is dearer than leaving the cloud, on which the
+    search relies.
     """
 
     internet: tuple[tuple[float, int], ...] = ((0, 0),)
@@ -54,8 +56,9 @@ class Rate:
 #   gcp    VPC network pricing, "Premium tier"             0.12, from 1 TB 0.11, 10 TB 0.08
 #   oci    Networking price list, "Outbound data transfer" 0 to 10 TB, then 0.0085
 #   ibm    Object storage pricing, "Public outbound"       0.09, from 50 TB 0.07, 150 TB 0.05
-# Between regions: 0.02 within a continent on aws, azure and gcp (oceans cost more; that is not modelled); nothing on
-# oci up to its free 10 TB, which is assumed to last, and on ibm, whose private network is free. A TB is 1,024 GB.
+# Between regions: 0.02 within a continent on aws, azure and gcp (oceans cost more; that is not modelled);
+# nothing on oci up to its free 10 TB, which is assumed to last, and on ibm, whose private network is free. A
+# TB is 1,024 GB.
 _TERABYTE = 1024
 LIST_PRICES: dict[str, Rate] = {
     "aws": Rate(
@@ -82,9 +85,10 @@ LIST_PRICES: dict[str, Rate] = {
 }
 # These bill no traffic out, or it is the user's own machine; so SkyPilot 0.14.1 has it too.
 FREE = (
-    "cudo do fluidstack hyperbolic kubernetes lambda local mithril nebius paperspace primeintellect runpod scp seeweb "
-    "shadeform sim slurm ssh vast verda vsphere yotta"
-).split()
+    *("cudo", "do", "fluidstack", "hyperbolic", "kubernetes", "lambda", "local", "mithril", "nebius"),
+    *("paperspace", "primeintellect", "runpod", "scp", "seeweb", "shadeform", "sim", "slurm", "ssh", "vast"),
+    *("verda", "vsphere", "yotta"),
+)
 # A cloud that nobody knows is taken for a dear one, so that no plan rests on free traffic that is not there.
 UNKNOWN = Rate(((0, 90_000),), 20_000)
 GIGABITS_PER_SECOND = 10.0  # between any two places, as SkyPilot assumes
@@ -110,9 +114,9 @@ class Tariff(NamedTuple):
         return rate.between_micro(gigabytes) if same_cloud else rate.internet_micro(gigabytes)
 
     def seconds(self, source: tuple[str, str], target: tuple[str, str], gigabytes: float) -> int:
-        """Seconds from one (cloud, region) to another: 0 within a place, else at the one speed, rounded up."""
+        """Seconds from one (cloud, region) to another: 0 within a place, else as `moving_seconds`."""
         return 0 if source == target else self.moving_seconds(gigabytes)
 
     def moving_seconds(self, gigabytes: float) -> int:
-        """Seconds from any place to any other."""
+        """Seconds from any place to any other, rounded up."""
         return ceil(gigabytes * 8 / self.gigabits_per_second)
