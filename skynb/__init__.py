@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from skynb.client.sdk import status as status
     from skynb.client.sdk import stop as stop
     from skynb.client.sdk import tail_logs as tail_logs
+    from skynb.client.sdk import what_if as what_if
+    from skynb.client.sdk import why as why
     from skynb.dask.cluster import SkyCluster as SkyCluster
     from skynb.errors import JobFailed as JobFailed
     from skynb.errors import SkynbError as SkynbError
@@ -69,6 +71,8 @@ _HOMES = {
     "status": "skynb.client.sdk",
     "stop": "skynb.client.sdk",
     "tail_logs": "skynb.client.sdk",
+    "what_if": "skynb.client.sdk",
+    "why": "skynb.client.sdk",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604 - the keys are strings

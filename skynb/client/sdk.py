@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from skynb.client.tasks import TaskLike
     from skynb.planning import GpuTable, Plan
     from skynb.planning.estimates import Run
+    from skynb.planning.what_if import WhatIf
     from skynb.planning.why import Why
     from skynb.spec import Dag
 
@@ -121,6 +122,13 @@ def _measured(dag: Dag) -> list[Run]:
             if run.num_nodes == task.num_nodes
         ]
     return found
+
+
+def what_if(task: TaskLike, **options: Any) -> WhatIf:
+    """Cost against time on other machines, with the odds of ending. Options: `skynb.planning.what_if`."""
+    from skynb.planning.what_if import what_if
+
+    return what_if(dag_of(task), **options)
 
 
 def gpus(name: str | None = None, **options: Any) -> GpuTable:
