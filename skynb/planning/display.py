@@ -34,7 +34,7 @@ def plan_text(plan: Plan) -> str:
     lines = []
     for task in plan.tasks:
         head = _head(task)
-        rows = [_cells(plan, task, "->" if not number else str(number), one) for number, one in _top(task)]
+        rows = [_cells(plan, task, mark or "->", one, places) for mark, one, places in _top(task)]
         lines += [_headline(task), *text_table(head, rows), *_notes(plan, task), ""]
     return "\n".join([*lines, *_summary(plan)]).rstrip()
 
@@ -44,8 +44,8 @@ def plan_html(plan: Plan) -> str:
     parts = []
     for task in plan.tasks:
         head, top = _head(task), _top(task)
-        rows = [_cells(plan, task, "✓" if not number else str(number), one) for number, one in top]
-        bars = price_bars(head, [one.hourly_micro for _, one in top])
+        rows = [_cells(plan, task, mark or "✓", one, places) for mark, one, places in top]
+        bars = price_bars(head, [one.hourly_micro for _, one, _ in top])
         table = html_table(head, rows, bars, sortable=True)
         parts.append(f"<p><b>{escape(_headline(task))}</b></p>{table}{_list(_notes(plan, task))}")
     summary = "".join(f"<p>{escape(line)}</p>" for line in _summary(plan))
@@ -103,17 +103,17 @@ def _headline(task: TaskPlan) -> str:
 
 
 def _head(task: TaskPlan) -> tuple[str, ...]:
-    terms = ("terms",) if any(one.terms for _, one in _top(task)) else ()
+    terms = ("terms",) if any(one.terms for _, one, _ in _top(task)) else ()
     return (*_HEAD, *(_TIMED if _timed(task) else ()), *_TAIL, *terms)
 
 
-def _cells(plan: Plan, task: TaskPlan, mark: str, one: Candidate) -> list[str]:
+def _cells(plan: Plan, task: TaskPlan, mark: str, one: Candidate, places: int) -> list[str]:
     hours = [hours_text(one.seconds), dollars(one.cost_micro(task.num_nodes))] if _timed(task) else []
-    terms = [one.terms] if any(other.terms for _, other in _top(task)) else []
+    terms = [one.terms] if any(other.terms for _, other, _ in _top(task)) else []
     age = plan.age_days(one)
     return [
         mark,
-        one.infra,
+        f"{one.infra} +{places - 1}" if places > 1 else one.infra,
         one.instance_type + (" (spot)" if one.spot else ""),
         _number(one.vcpus),
         _number(one.memory_gib),
@@ -138,13 +138,18 @@ def _timed(task: TaskPlan) -> bool:
     return any(one.seconds != HOUR for one in (task.choice, *task.alternatives))
 
 
-def _top(task: TaskPlan) -> list[tuple[int, Candidate]]:
-    return list(enumerate([task.choice, *task.alternatives[: _ROWS - 1]]))
+def _top(task: TaskPlan) -> list[tuple[str, Candidate, int]]:
+    """The mark, the first and the number of candidates of each instance type in a cloud, best first."""
+    kinds: dict[tuple[str, str, bool, str], list[tuple[int, Candidate]]] = {}
+    for number, one in enumerate((task.choice, *task.alternatives)):
+        kinds.setdefault((one.cloud, one.instance_type, one.spot, one.terms), []).append((number, one))
+    firsts = [(*group[0], len(group)) for group in kinds.values()]
+    return [(str(number) if number else "", one, places) for number, one, places in firsts[:_ROWS]]
 
 
 def _notes(plan: Plan, task: TaskPlan) -> list[str]:
     choice = task.choice
-    rest = len(task.alternatives) + task.more - (len(_top(task)) - 1)
+    rest = 1 + len(task.alternatives) + task.more - sum(places for _, _, places in _top(task))
     age = plan.age_days(choice)
     when = "undated" if age is None else f"{age} days old"
     notes = [f"and {rest} further candidates"] if rest > 0 else []
@@ -181,4 +186,4 @@ def _list(notes: Sequence[str]) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "?" if value is None else f"{value:g}"
+    return "?" if value is None else f"{value:.6g}" if value >= 1000 else f"{value:.3g}"

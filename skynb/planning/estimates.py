@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from math import isfinite
 from typing import TypeAlias
 
@@ -45,6 +45,15 @@ class Estimates:
         else:
             self._given = {"": _hours(hours, "")}
         self._measured = {(run.task, run.accelerator, run.count): run for run in measured}
+
+    def check(self, tasks: Iterable[str | None]) -> None:
+        """SpecError for an estimate of a task that is not among these, which may be a misspelt accelerator."""
+        known = set(tasks)
+        for key in self._given:
+            owner, slash, kind = key.rpartition("/")
+            if slash and owner not in known:
+                what = f"no task{'' if kind else ' or accelerator'} is called {owner!r}"
+                raise SpecError(what, mend="`skynb gpus` lists accelerators", where="hours")
 
     def seconds(self, task: str | None, accelerator: str | None, count: float | None) -> int | None:
         """Whole seconds, at least one; None where only other machines have an estimate."""

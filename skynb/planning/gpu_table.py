@@ -67,4 +67,4 @@ def _legend(table: GpuTable) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "?" if value is None else f"{value:g}"
+    return "?" if value is None else f"{value:.6g}" if value >= 1000 else f"{value:.3g}"

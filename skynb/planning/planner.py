@@ -83,6 +83,7 @@ def plan(
         catalog=catalog,
     )
     tasks = getattr(task, "tasks", None)
+    market.estimates.check(one.name for one in tasks or (task,))
     try:
         if tasks is None or len(tasks) == 1:
             one = task if tasks is None else tasks[0]

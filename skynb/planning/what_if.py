@@ -155,6 +155,7 @@ class Bench:
         query = self.wanted.query
         self.kind = query.accelerators[0] if query.accelerators else None
         self.estimates = Estimates(hours if isinstance(hours, Mapping) else None)
+        self.estimates.check([task.name])
         own = Estimates(None if isinstance(hours, Mapping) else hours).seconds(None, None, 0) or HOUR
         self.hours = self._told(self.kind, query.count) or own / HOUR
 
