@@ -191,4 +191,6 @@ def _alone() -> Iterator[Path]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise CatalogError("another refresh is running", mend="Wait until it has ended") from error
+        except OSError as error:
+            raise CatalogError(f"{folder} cannot be locked", why=error.strerror) from error
         yield folder

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from skynb_catalog import Catalog, CatalogError, Query, editions
 from skynb_catalog.refresh import SOURCES
+from skynb_catalog.refresh.fetching import Settings
+from skynb_catalog.refresh.sources.aws_bulk import AwsBulk
 from skynb_catalog.refresh.sources.gpuhunt import Gpuhunt
 from tests.support import price_pages as pages
 
@@ -228,8 +232,6 @@ def test_names_that_nobody_knows(run, clouds, names, said):
 
 def test_a_source_without_its_key_is_left_out(run, monkeypatch, tmp_path):
     """Not a failure: it says what to set."""
-    from skynb_catalog.refresh.fetching import Settings
-
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("LAMBDA_API_KEY", raising=False)
     report = run(names=["lambda"], sources=SOURCES, settings=Settings())
@@ -252,6 +254,31 @@ def test_a_newer_shipped_catalog_wins(server, run, rows, ship, shipped_few):
     assert run("gcp").published
     assert rows("aws")["us-east-1", None, "m.large"].hourly_micro == 999_000
     assert list(rows("gcp")) == [("us-central1", "us-central1-a", "e2")]
+
+
+@pytest.mark.parametrize(
+    ("way", "said"), [("hangs", "left behind"), ("breaks", "cannot be read (ZeroDivisionError)")]
+)
+def test_a_source_with_a_bug_takes_no_other_with_it(server, run, rows, monkeypatch, way, said):
+    """One whose thread hangs where no deadline reaches it, or that breaks: named, and the others land."""
+    hold = threading.Event()
+
+    class Broken(AwsBulk):
+        name = "broken"
+
+        def units(self, web, known, clouds):
+            hold.wait() if way == "hangs" else 1 / 0
+            return []
+
+    monkeypatch.setattr("skynb_catalog.refresh.fetching._GRACE", 0.0)
+    short = Settings(mirror=server.mirror, seconds=2, pause=0.01)
+    pages.gpuhunt(server, "gcp", [pages.item("e2-standard-8", "us-central1-a", 0.27)])
+    try:
+        report = run("aws", "gcp", sources=[Broken(), Gpuhunt()], settings=short)
+    finally:
+        hold.set()
+    assert said in source_of(report, "broken").failures[0][1]
+    assert ("us-central1", "us-central1-a", "e2-standard-8") in rows("gcp")
 
 
 def test_gpuhunt_covers_what_it_says():
