@@ -40,7 +40,7 @@ class Work(NamedTuple):
 class Odds(NamedTuple):
     """What to expect. in_time: the chance to be done by the deadline, None without one.
 
-    expected_micro is exact; the others come from trials. All are None where the work would hardly ever end.
+    expected_micro is exact, the rest comes from trials. Hours and money are None where it hardly ever ends.
     """
 
     p50_hours: float | None

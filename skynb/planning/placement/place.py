@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from skynb.planning.placement.problem import Edge, Goal, Option
 
 LIST = Tariff()
-EFFORT = 300_000  # ways looked at: one or two seconds; only large DAGs under a deadline come near
+EFFORT = 400_000  # ways looked at: a few seconds, which only large DAGs within a deadline need
 
 
 def place(

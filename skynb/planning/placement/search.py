@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _ROUNDS = 20  # at most, of two sweeps each, at one node
 _PATIENCE = 5  # with a deadline it takes so many before the price of time is held to be right
 _STEP, _SHORTER = 0.5, 0.6  # of the price of time: the first step, and what a vain one leaves of it
-_VAIN = 10_000  # work that is lost on a front that grows too wide
+_VAIN = 40_000  # work that is lost on a front that grows too wide
 _LITTLE = 20  # a round that closes less than this part of the gap is the last
 
 
@@ -91,6 +91,8 @@ class _Search:
 
     def _finished(self, field: Field) -> bool:
         """Whether all ways left have been looked at, and the best of them tried."""
+        if self.deadline is None:
+            return False  # the bounds are close enough there
         try:
             chosen = finish(field, self.deadline, self._limit)
         except TooManyError:
@@ -127,16 +129,25 @@ class _Search:
                 self.micro = self.network.micro(self.best)
 
     def _parts(self, field: Field) -> list[Field]:
-        """The field in two: a task goes the way that looks best, or any other."""
-        free = [(len(ways), task) for task, ways in enumerate(field.ways) if len(ways) > 1]
+        """The field in two: a task goes to the cloud that looks best, or to any other; else so by place, by way."""
+        free = [task for task, ways in enumerate(field.ways) if len(ways) > 1]
         if not free:
             return []
-        task = min(free)[1]
-        way = decode(field, self.order)[task]
-        one, rest = field.copy(), field.copy()
-        one.keep(task, [other is way for other in field.ways[task]])
-        rest.keep(task, [other is not way for other in field.ways[task]])
-        return [one, rest]
+        task = min(free, key=lambda task: self._leverage(field, task))
+        ways = field.ways[task]
+        best = decode(field, self.order)[task]
+        depth = next(n for n in (1, 2, 5) if any(way[:n] != best[:n] for way in ways))
+        same = [way[:depth] == best[:depth] for way in ways]
+        there, elsewhere = field.copy(), field.copy()
+        there.keep(task, same)
+        elsewhere.keep(task, [not one for one in same])
+        return [there, elsewhere]
+
+    def _leverage(self, field: Field, task: int) -> tuple[int, int]:
+        """What to decide first: the task with most links; within a deadline with fewest ways (measured)."""
+        links = len(self.network.before[task]) + len(self.network.after[task])
+        ways = len(field.ways[task])
+        return (-links, ways) if self.deadline is None else (ways, -links)
 
 
 def _size(field: Field) -> int:
