@@ -47,7 +47,7 @@ class Estimates:
         self._measured = {(run.task, run.accelerator, run.count): run for run in measured}
 
     def check(self, tasks: Iterable[str | None]) -> None:
-        """SpecError for an estimate of a task that is not among these, which may be a misspelt accelerator."""
+        """SpecError for an estimate of a task that is not among these; it may be a misspelt accelerator."""
         known = set(tasks)
         for key in self._given:
             owner, slash, kind = key.rpartition("/")
