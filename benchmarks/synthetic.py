@@ -58,7 +58,7 @@ def _shipped() -> tuple[list[Fact], dict[str, list[str | None]]]:
     """Every machine of the shipped snapshot at its lowest price, and every cloud's regions."""
     cheapest: dict[tuple[str, str], Fact] = {}
     regions: dict[str, set[str | None]] = {}
-    for fact in facts_of(cache.SHIPPED.read_bytes()):
+    for fact in facts_of(cache.shipped_packed()):
         regions.setdefault(fact.cloud, set()).add(fact.region)
         known = cheapest.get((fact.cloud, fact.instance_type))
         if known is None or (fact.hourly_micro or 10**12) < (known.hourly_micro or 10**12):

@@ -10,7 +10,7 @@ import os
 import sqlite3
 from contextlib import suppress
 from functools import cache
-from pathlib import Path
+from os import path as paths
 from typing import TYPE_CHECKING
 
 from skynb_catalog.errors import CatalogError
@@ -18,8 +18,9 @@ from skynb_catalog.offers import Stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-SHIPPED = Path(__file__).parent / "snapshot" / "offers.xz"
+SHIPPED = paths.join(paths.dirname(__file__), "snapshot", "offers.xz")
 SCHEMA = 2  # part of the file's name: raise it with every change of the tables in `schema.py`
 _KEEP_SECONDS = 30 * 24 * 3600
 
@@ -27,7 +28,8 @@ _KEEP_SECONDS = 30 * 24 * 3600
 def shipped_stamp() -> Stamp:
     """What the snapshot inside this package is. Raises CatalogError if the package is damaged."""
     try:
-        digest, collected, rows = (SHIPPED.parent / "stamp.txt").read_text(encoding="ascii").split()
+        with open(paths.join(paths.dirname(SHIPPED), "stamp.txt"), encoding="ascii") as file:
+            digest, collected, rows = file.read().split()
         return Stamp(digest, collected, int(rows))
     except (OSError, ValueError) as error:
         raise CatalogError(
@@ -35,13 +37,24 @@ def shipped_stamp() -> Stamp:
         ) from error
 
 
+def shipped_packed() -> bytes:
+    """The bytes of the snapshot inside this package. Raises OSError."""
+    with open(SHIPPED, "rb") as file:
+        return file.read()
+
+
 def cache_dir() -> Path:
     """`$SKYNB_CACHE_DIR`, else `$XDG_CACHE_HOME/skynb`, else `~/.cache/skynb`."""
+    from pathlib import Path
+
+    return Path(cached())
+
+
+def cached(*names: str) -> str:
+    """The path of something in `cache_dir()`."""
     own = os.environ.get("SKYNB_CACHE_DIR")
-    if own:
-        return Path(own)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "skynb"
+    base = os.environ.get("XDG_CACHE_HOME") or paths.expanduser(paths.join("~", ".cache"))
+    return paths.join(own or paths.join(base, "skynb"), *names)
 
 
 def connect(stamp: Stamp, packed: Callable[[], bytes]) -> sqlite3.Connection:
@@ -50,7 +63,7 @@ def connect(stamp: Stamp, packed: Callable[[], bytes]) -> sqlite3.Connection:
     packed: gives the snapshot's bytes, and is asked only when the database is built. A cache directory that
     cannot be written falls back to a folder of this process; raises CatalogError when that fails too.
     """
-    path = cache_dir() / _file_name(stamp)
+    path = cached(_file_name(stamp))
     found = _open(path, stamp)
     if found is not None:
         return found
@@ -58,10 +71,10 @@ def connect(stamp: Stamp, packed: Callable[[], bytes]) -> sqlite3.Connection:
         return _build_and_open(path, stamp, packed)
     except (OSError, sqlite3.Error) as first:
         try:
-            return _build_and_open(_own_folder() / _file_name(stamp), stamp, packed)
+            return _build_and_open(paths.join(_own_folder(), _file_name(stamp)), stamp, packed)
         except (OSError, sqlite3.Error) as second:
             raise CatalogError(
-                f"the catalog cannot be unpacked into {path.parent}",
+                f"the catalog cannot be unpacked into {paths.dirname(path)}",
                 why=f"{first}; a temporary folder did not do either ({second})",
                 mend="Free some disk space, or set SKYNB_CACHE_DIR to a folder that can be written",
             ) from second
@@ -70,7 +83,7 @@ def connect(stamp: Stamp, packed: Callable[[], bytes]) -> sqlite3.Connection:
 def discard(stamp: Stamp) -> None:
     """Forget a database that turned out to be corrupt, so that the next `connect` builds it anew."""
     with suppress(OSError):
-        (cache_dir() / _file_name(stamp)).unlink()
+        os.unlink(cached(_file_name(stamp)))
     _own_folder.cache_clear()
 
 
@@ -79,7 +92,7 @@ def _file_name(stamp: Stamp) -> str:
 
 
 @cache
-def _own_folder() -> Path:
+def _own_folder() -> str:
     # Not a fixed name: in a shared /tmp somebody else could have put a file there before us.
     import atexit
     import shutil
@@ -87,16 +100,15 @@ def _own_folder() -> Path:
 
     folder = tempfile.mkdtemp(prefix="skynb-catalog-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return Path(folder)
+    return folder
 
 
-def _open(path: Path, stamp: Stamp) -> sqlite3.Connection | None:
+def _open(path: str | Path, stamp: Stamp) -> sqlite3.Connection | None:
     """A connection, or None if the file is missing, cut short, or of something else."""
+    name = paths.abspath(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     try:
-        size = path.stat().st_size
-        db = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False
-        )
+        size = os.stat(path).st_size
+        db = sqlite3.connect(f"file:{name}?mode=ro&immutable=1", uri=True, check_same_thread=False)
     except (OSError, sqlite3.Error):
         return None
     try:
@@ -111,7 +123,7 @@ def _open(path: Path, stamp: Stamp) -> sqlite3.Connection | None:
     return db
 
 
-def _build_and_open(path: Path, stamp: Stamp, packed: Callable[[], bytes]) -> sqlite3.Connection:
+def _build_and_open(path: str, stamp: Stamp, packed: Callable[[], bytes]) -> sqlite3.Connection:
     build(path, stamp, packed())
     db = _open(path, stamp)
     if db is None:
@@ -119,13 +131,15 @@ def _build_and_open(path: Path, stamp: Stamp, packed: Callable[[], bytes]) -> sq
     return db
 
 
-def build(path: Path, stamp: Stamp, packed: bytes) -> None:
+def build(path: str | Path, stamp: Stamp, packed: bytes) -> None:
     """Write the database of a snapshot to `path`, whole or not at all. Raises OSError, sqlite3.Error."""
-    import tempfile  # these three are heavy, and only the first use of a snapshot needs them
+    import tempfile  # these are heavy, and only the first use of a snapshot needs them
+    from pathlib import Path
 
     from skynb_catalog import schema
     from skynb_catalog.snapshots import unpack
 
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.stem}-", suffix=".part")
     os.close(handle)

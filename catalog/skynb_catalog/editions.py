@@ -40,7 +40,7 @@ def connect() -> tuple[sqlite3.Connection, Stamp]:
     if stamp != shipped:
         with suppress(CatalogError):  # damaged or gone: the shipped one is always whole
             return cache.connect(stamp, lambda: _packed(stamp)), stamp
-    return cache.connect(shipped, cache.SHIPPED.read_bytes), shipped
+    return cache.connect(shipped, cache.shipped_packed), shipped
 
 
 def in_force() -> Stamp:
@@ -57,7 +57,7 @@ def packed_in_force() -> tuple[bytes, Stamp]:
     if stamp != shipped:
         with suppress(CatalogError):
             return _packed(stamp), stamp
-    return cache.SHIPPED.read_bytes(), shipped
+    return cache.shipped_packed(), shipped
 
 
 def records(stamp: Stamp) -> dict[str, CloudRecord]:
@@ -110,7 +110,8 @@ def folder() -> Path:
 
 def _pointed() -> Stamp | None:
     try:
-        with (folder() / "current").open("rb") as file:
+        # pathlib, on this way only, would cost every first plan some milliseconds
+        with open(cache.cached("editions", "current"), "rb") as file:  # noqa: PTH123 - as above
             return _parsed(file.readline(_LINE_BYTES).decode("ascii"))
     except (OSError, ValueError):
         return None

@@ -119,7 +119,7 @@ def test_a_full_disk_leaves_no_part_behind(own_cache, monkeypatch):
     own_cache.mkdir()
     monkeypatch.setattr("skynb_catalog.schema._write_names", full)
     with pytest.raises(OSError, match="No space"):
-        cache.build(own_cache / "catalog-x.sqlite", cache.shipped_stamp(), cache.SHIPPED.read_bytes())
+        cache.build(own_cache / "catalog-x.sqlite", cache.shipped_stamp(), cache.shipped_packed())
     assert list(own_cache.iterdir()) == []
 
 

@@ -29,7 +29,7 @@ def load() -> Base:
     records = {name: one for name, one in records.items() if one.refreshed >= shipped.collected}
     clouds = _by_cloud(facts(packed))
     if stamp != shipped:
-        theirs = _by_cloud(facts(cache.SHIPPED.read_bytes()))
+        theirs = _by_cloud(facts(cache.shipped_packed()))
         clouds = theirs | {name: rows for name, rows in clouds.items() if name in records}
     return Base(clouds, stamp, records)
 
