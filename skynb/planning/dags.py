@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from skynb.errors import NoOfferError, SkynbError, SpecError
@@ -202,15 +203,21 @@ def _task_plan(
 ) -> TaskPlan:
     """The task's part, its alternatives in the order of what they would cost while the other tasks stay."""
 
+    @cache
+    def moved(here: tuple[str, str]) -> int:
+        out = sum(
+            tariff.micro(here, _place(chosen[edge.then]), edge.gigabytes)
+            for edge in edges
+            if edge.first == index
+        )
+        return out + sum(
+            tariff.micro(_place(chosen[edge.first]), here, edge.gigabytes)
+            for edge in edges
+            if edge.then == index
+        )
+
     def total(one: Candidate) -> tuple[bool, int]:
-        here = (one.cloud, one.region or "")
-        micro = _option(one, step, tariff).micro
-        for edge in edges:
-            if edge.first == index:
-                micro += tariff.micro(here, _place(chosen[edge.then]), edge.gigabytes)
-            elif edge.then == index:
-                micro += tariff.micro(_place(chosen[edge.first]), here, edge.gigabytes)
-        return (one.hint, micro)
+        return (one.hint, _option(one, step, tariff).micro + moved(_place(one)))
 
     choice = chosen[index]
     every = {one.key: one for one in (*step.shown, *step.ways)}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, time, timezone
 from itertools import groupby, islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from msgspec import structs
 
@@ -22,11 +22,13 @@ from skynb.planning.terms import NO_TERMS, Rule, Terms
 from skynb.planning.this_machine import this_machine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Hashable, Iterable, Iterator
 
     from skynb.planning.blocks import Block
     from skynb.planning.model import Candidate
     from skynb_catalog import Catalog, Offer, Query
+
+T = TypeVar("T")
 
 MARKETPLACES = frozenset({"vast", "shadeform", "runpod"})
 FRESH_MARKETPLACE_DAYS = 1
@@ -78,6 +80,7 @@ class Market:
         self.rank: Callable[[Candidate], Rank] = by_time if minimize == "time" else by_cost
         self._rules = terms.on(self.today)
         self._blocked = tuple(one.scope for one in self.blocks)
+        self._answers: dict[Hashable, Any] = {}
 
     def best(self, wanted: Ask, task: str | None, nodes: int, limit: int | None) -> list[Candidate]:
         """The candidates for an ask, in order, at most `limit`."""
@@ -85,10 +88,10 @@ class Market:
         def read(part: Part) -> list[Offer]:
             return self.catalog.offers(part.query._replace(limit=limit if part.limited else None))
 
-        found = self._outside(wanted, task, nodes)
-        if wanted.cloud != LOCAL:
-            found = ranked([found, *self._inside(wanted, task, nodes, read)], self.rank)
-        return list(islice(found, limit))
+        def make() -> list[Candidate]:
+            return list(islice(self._ranked(wanted, task, nodes, read), limit))
+
+        return self.once(("best", wanted, self._pace(wanted, task), nodes, limit), make)
 
     def by_place(
         self, wanted: Ask, task: str | None, nodes: int, ceiling_micro: int | None
@@ -97,27 +100,38 @@ class Market:
 
         ceiling_micro: micro-dollars per hour of one node, before the user's own terms.
         """
+        # Rounded up to a power of two, so that tasks that ask for the same share one reading of the catalog.
+        coarse = None if ceiling_micro is None else 1 << ceiling_micro.bit_length()
 
         def read(part: Part) -> list[Offer]:
-            return self.catalog.by_place(part.query, ceiling_micro if part.rule is None else None)
+            return self.catalog.by_place(part.query, coarse if part.rule is None else None)
 
-        groups = [self._outside(wanted, task, nodes)]
-        if wanted.cloud != LOCAL:
-            groups += self._inside(wanted, task, nodes, read)
-        best: dict[tuple[str, str, str], Candidate] = {}
-        for one in ranked(groups, self.rank):
-            best.setdefault((one.cloud, one.region or "", one.accelerator or ""), one)
-        return list(best.values())
+        def make() -> list[Candidate]:
+            best: dict[tuple[str, str, str], Candidate] = {}
+            for one in self._ranked(wanted, task, nodes, read):
+                best.setdefault((one.cloud, one.region or "", one.accelerator or ""), one)
+            return list(best.values())
+
+        found = self.once(("by place", wanted, self._pace(wanted, task), nodes, coarse), make)
+        return [one for one in found if ceiling_micro is None or one.hourly_micro <= ceiling_micro]
 
     def count(self, wanted: Ask, nodes: int) -> dict[str, int]:
         """How many offers of the catalog fit, by cloud."""
-        found: dict[str, int] = {}
-        if wanted.cloud == LOCAL:
+
+        def make() -> dict[str, int]:
+            found: dict[str, int] = {}
+            for part in () if wanted.cloud == LOCAL else self._parts(wanted.query, nodes):
+                for cloud, number in self.catalog.count(part.query).items():
+                    found[cloud] = found.get(cloud, 0) + number
             return found
-        for part in self._parts(wanted.query, nodes):
-            for cloud, number in self.catalog.count(part.query).items():
-                found[cloud] = found.get(cloud, 0) + number
-        return found
+
+        return self.once(("count", wanted.query, nodes), make)
+
+    def once(self, question: Hashable, make: Callable[[], T]) -> T:
+        """An answer that is kept: the tasks of a graph often ask for the same. Nobody may change it."""
+        if question not in self._answers:
+            self._answers[question] = make()
+        return self._answers[question]  # type: ignore[no-any-return]
 
     def open_query(self, wanted: Ask) -> Query:
         """The ask's query without what failures have blocked."""
@@ -136,7 +150,19 @@ class Market:
         """Whether a run of this length misses the deadline."""
         return self.deadline_seconds is not None and seconds > self.deadline_seconds
 
-    def _outside(self, wanted: Ask, task: str | None, nodes: int) -> list[Candidate]:
+    def _ranked(
+        self, wanted: Ask, task: str | None, nodes: int, read: Callable[[Part], list[Offer]]
+    ) -> list[Candidate]:
+        found = self._outside(wanted, task)
+        if wanted.cloud == LOCAL:
+            return found
+        return ranked([found, *self._inside(wanted, task, nodes, read)], self.rank)
+
+    def _pace(self, wanted: Ask, task: str | None) -> Hashable:
+        """What else than the ask decides the candidates: how long the task takes on them."""
+        return task if self.outside else tuple(seconds for _, seconds in self._split(wanted.query, task))
+
+    def _outside(self, wanted: Ask, task: str | None) -> list[Candidate]:
         offers = (self.own_machine(),) if wanted.cloud == LOCAL else self.outside
         found = (self._timed(one, wanted, task) for one in offers if admits(wanted, one))
         free = (one for one in found if one and not any(covers(held, one) for held in self._blocked))

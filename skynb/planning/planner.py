@@ -155,8 +155,11 @@ class Alternatives:
         for reason in self.market.untimely(wanted, self.task.name):
             self.rejected.append(Rejection(wanted.alternative, None, reason))
         if wanted.cloud is None:
-            query = self.market.open_query(wanted)
-            self.rejected += rejected_clouds(self.market.catalog, query, wanted.alternative, counts)
+            query, number = self.market.open_query(wanted), wanted.alternative
+            self.rejected += self.market.once(
+                ("rejected", query, number, tuple(counts)),
+                lambda: list(rejected_clouds(self.market.catalog, query, number, counts)),
+            )
 
     def nothing(self) -> SkynbError:
         """The one error for alternatives of which none can be met."""
