@@ -69,7 +69,8 @@ def _within(parts: Sequence[Network], deadline: int | None, effort: int) -> list
     if any(one.value > deadline for one in quick.values()):
         _refuse([quickest(part, effort) for part in parts], deadline)
     for n in late:
-        cheap[n] = _cheapest(parts[n], deadline, effort, quick[n])
+        hurried = _cheapest(parts[n], deadline, effort, quick[n])
+        cheap[n] = hurried._replace(bound=max(hurried.bound, cheap[n].bound))
     return cheap
 
 

@@ -129,7 +129,7 @@ class _Search:
                 self.micro = self.network.micro(self.best)
 
     def _parts(self, field: Field) -> list[Field]:
-        """The field in two: a task goes to the cloud that looks best, or to any other; else so by place, by way."""
+        """The field in two: a task goes to the cloud that looks best or to another; else so by place."""
         free = [task for task, ways in enumerate(field.ways) if len(ways) > 1]
         if not free:
             return []
