@@ -2,8 +2,8 @@
 
 `--offers N` sets a synthetic catalog of N rows beside the shipped one, asked in turn; it is built first.
 
-Figures of a fresh process are of `import skynb`, a task and its plan, without the interpreter's own start; warm ones
-come from this process. SKYNB_CACHE_DIR is a scratch folder.
+Figures of a fresh process are of `import skynb`, a task and its plan, without the interpreter's own start;
+warm ones come from this process. SKYNB_CACHE_DIR is a scratch folder.
 """
 
 from __future__ import annotations
@@ -37,9 +37,16 @@ imported = time.perf_counter()
 skynb.planning.plan(task)
 end = time.perf_counter()
 grown = resident() - before
-print((written - start) * 1e3, (imported - written) * 1e3, (end - imported) * 1e3, (end - start) * 1e3, grown / 1024)
+parts = (written - start, imported - written, end - imported, end - start)
+print(*(1e3 * part for part in parts), grown / 1024)
 """
-FRESH_ROWS = ("import skynb, a task", "import skynb.planning", "open and plan", "first plan in all", "MiB added")
+FRESH_ROWS = (
+    "import skynb, a task",
+    "import skynb.planning",
+    "open and plan",
+    "first plan in all",
+    "MiB added",
+)
 
 
 def task(**resources):
@@ -155,7 +162,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("rounds", nargs="?", type=int, default=15)
-    parser.add_argument("--offers", type=int, help="rows of a synthetic catalog to set beside the shipped one")
+    parser.add_argument("--offers", type=int, help="rows of a synthetic catalog beside the shipped one")
     options = parser.parse_args()
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     with tempfile.TemporaryDirectory() as folder:

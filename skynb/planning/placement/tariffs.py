@@ -8,6 +8,7 @@ list and is.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -38,16 +39,20 @@ class Rate:
 
     def internet_micro(self, gigabytes: float) -> int:
         """Micro-dollars for so many GB out of the cloud: each tier's own GB at its own price."""
-        ends = [start for start, _ in self.internet[1:]] + [gigabytes]
-        parts = (
-            max(0, min(end, gigabytes) - start) * price
-            for (start, price), end in zip(self.internet, ends, strict=True)
-        )
-        return round(sum(parts))
+        return _tiered(self.internet, gigabytes)
 
     def between_micro(self, gigabytes: float) -> int:
         """Micro-dollars for so many GB from one region to another."""
         return round(self.between * gigabytes)
+
+
+@lru_cache(4096)
+def _tiered(tiers: tuple[tuple[float, int], ...], gigabytes: float) -> int:
+    ends = [start for start, _ in tiers[1:]] + [gigabytes]
+    parts = (
+        max(0, min(end, gigabytes) - start) * price for (start, price), end in zip(tiers, ends, strict=True)
+    )
+    return round(sum(parts))
 
 
 # As of 2026-11, for North America, where it is cheapest; the lists are the clouds' public price pages:
