@@ -12,9 +12,9 @@ SCRIPTS = {
     "import": [["bench_import.py"]],
     "status": [["bench_cli.py"], ["bench_status.py", "--clusters", "1000", "--cli"]],
     "memory": [["bench_cli.py"]],
-    "plan": [["bench_optimizer.py", "--cases", "single A100:8,any_of 5"]],
+    "plan": [["bench_optimizer.py"], ["bench_list_yaml.py"]],
 }
-NEEDS_CATALOGS = {"bench_status.py", "bench_optimizer.py"}
+NEEDS_CATALOGS = {"bench_status.py", "bench_optimizer.py", "bench_list_yaml.py"}
 _LINE = re.compile(r"^(.+?)\s+first\s+([\d.]+) ms\s+median\(rest\)\s+([\d.]+) ms", re.MULTILINE)
 _MODULES = re.compile(r"modules (\d+) -> (\d+).*max RSS \d+ -> (\d+) MiB")
 _MEMORY = re.compile(r"after all commands: (\d+) processes\s+RSS (\d+) MiB")

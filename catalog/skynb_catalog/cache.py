@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SHIPPED = paths.join(paths.dirname(__file__), "snapshot", "offers.xz")
-SCHEMA = 2  # part of the file's name: raise it with every change of the tables in `schema.py`
+SCHEMA = 3  # part of the file's name: raise it with every change of the tables in `schema.py`
+_OLDEST_SQLITE = (3, 35)
 _KEEP_SECONDS = 30 * 24 * 3600
 
 
@@ -63,6 +64,12 @@ def connect(stamp: Stamp, packed: Callable[[], bytes]) -> sqlite3.Connection:
     packed: gives the snapshot's bytes, and is asked only when the database is built. A cache directory that
     cannot be written falls back to a folder of this process; raises CatalogError when that fails too.
     """
+    if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+        needed = ".".join(map(str, _OLDEST_SQLITE))
+        raise CatalogError(
+            f"this Python has SQLite {sqlite3.sqlite_version}, the catalog needs {needed}",
+            mend="Take a newer Python, or one that brings its own SQLite",
+        )
     path = cached(_file_name(stamp))
     found = _open(path, stamp)
     if found is not None:

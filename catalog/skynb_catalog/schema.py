@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 # days since 1970. 0 (for a name: '') stands for unknown, except that an unknown spot price is NULL.
 _TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE cloud (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE cloud (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
+    as_of INTEGER NOT NULL, spot_as_of INTEGER NOT NULL -- of its newest prices
+);
 CREATE TABLE region (id INTEGER PRIMARY KEY, cloud INTEGER NOT NULL, name TEXT NOT NULL);
 CREATE TABLE zone (id INTEGER PRIMARY KEY, name TEXT NOT NULL);
 CREATE TABLE accelerator (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
@@ -98,6 +101,10 @@ CREATE INDEX place_by_price ON place (
 CREATE INDEX place_by_spot ON place (
     accelerator, region, spot, spot_zone, spot_type, count, vcpus, memory, arch, disk, disk_kind
 ) WHERE spot IS NOT NULL;
+UPDATE cloud SET as_of = newest.as_of, spot_as_of = newest.spot_as_of FROM (
+    SELECT t.cloud, MAX(o.as_of) AS as_of, MAX(IIF(o.spot IS NULL, 0, o.spot_as_of)) AS spot_as_of
+    FROM offer o JOIN type t ON t.id = o.type GROUP BY t.cloud
+) newest WHERE newest.cloud = cloud.id;
 INSERT INTO market SELECT DISTINCT cloud, accelerator, region FROM place;
 INSERT INTO shape
 SELECT b.accelerator, b.count, b.vcpus, b.memory, b.arch, b.cloud, b.disk, b.disk_kind, b.id,
@@ -137,6 +144,7 @@ def _write_names(db: sqlite3.Connection, snapshot: Snapshot, stamp: Stamp) -> No
     }
     tables["bare_shape"] = tables.pop("shape")
     tables["type"] = _types(snapshot)
+    tables["cloud"] = [[name, 0, 0] for (name,) in tables["cloud"]]
     for table, rows in tables.items():
         if rows:
             marks = ", ".join("?" * (1 + len(rows[0])))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from skynb_catalog import cache, editions, search
 from skynb_catalog.errors import CatalogError
+from skynb_catalog.offers import day
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -84,7 +85,12 @@ class Catalog:
 
     def clouds(self) -> list[str]:
         """Every cloud the catalog knows, sorted, including those with list prices only."""
-        return self._ask(lambda db: [name for (name,) in db.execute("SELECT name FROM cloud ORDER BY id")])
+        return list(self.newest())
+
+    def newest(self) -> dict[str, tuple[str | None, str | None]]:
+        """By cloud, the ISO dates of its newest on-demand and spot prices; None without any date."""
+        sql = "SELECT name, as_of, spot_as_of FROM cloud ORDER BY id"
+        return self._ask(lambda db: {name: (day(price), day(spot)) for name, price, spot in db.execute(sql)})
 
     def regions(self, cloud: str) -> list[str]:
         """The regions of a cloud, sorted."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from skynb.planning.blocks import Block
     from skynb.planning.model import Candidate
-    from skynb_catalog import Catalog, Offer, Query
+    from skynb_catalog import Catalog, Offer, Query, Scope
 
 T = TypeVar("T")
 
@@ -73,7 +73,8 @@ class Market:
         self.enabled = None if clouds is None else tuple(sorted({cloud_name(name) for name in clouds}))
         own = [offer for offer in terms.offers if self.enabled is None or offer.cloud in self.enabled]
         self.outside = (*extra_offers, *own)
-        self.known = frozenset({*catalog.clouds(), *(offer.cloud for offer in self.outside)})
+        self._newest = catalog.newest()
+        self.known = frozenset({*self._newest, *(offer.cloud for offer in self.outside)})
         self.blocks = active(blocks, moment.timestamp())
         self.estimates = estimates or Estimates()
         self.deadline_seconds = deadline_seconds
@@ -89,7 +90,7 @@ class Market:
             return self.catalog.offers(part.query._replace(limit=limit if part.limited else None))
 
         def make() -> list[Candidate]:
-            return list(islice(self._ranked(wanted, task, nodes, read), limit))
+            return list(islice(self._ranked(wanted, task, nodes, read, limit), limit))
 
         return self.once(("best", wanted, self._pace(wanted, task), nodes, limit), make)
 
@@ -108,7 +109,7 @@ class Market:
 
         def make() -> list[Candidate]:
             best: dict[tuple[str, str, str], Candidate] = {}
-            for one in self._ranked(wanted, task, nodes, read):
+            for one in self._ranked(wanted, task, nodes, read, 1):
                 best.setdefault((one.cloud, one.region or "", one.accelerator or ""), one)
             return list(best.values())
 
@@ -120,7 +121,9 @@ class Market:
 
         def make() -> dict[str, int]:
             found: dict[str, int] = {}
-            for part in () if wanted.cloud == LOCAL else self._parts(wanted.query, nodes):
+            query = wanted.query
+            parts = () if wanted.cloud == LOCAL else (*self._firm_parts(query), *self._hint_parts(query))
+            for part in parts:
                 for cloud, number in self.catalog.count(part.query).items():
                     found[cloud] = found.get(cloud, 0) + number
             return found
@@ -151,12 +154,28 @@ class Market:
         return self.deadline_seconds is not None and seconds > self.deadline_seconds
 
     def _ranked(
-        self, wanted: Ask, task: str | None, nodes: int, read: Callable[[Part], list[Offer]]
+        self,
+        wanted: Ask,
+        task: str | None,
+        nodes: int,
+        read: Callable[[Part], list[Offer]],
+        enough: int | None,
     ) -> list[Candidate]:
+        """All candidates in order; hints, which stand behind all others, only where there are not enough."""
         found = self._outside(wanted, task)
         if wanted.cloud == LOCAL:
             return found
-        return ranked([found, *self._inside(wanted, task, nodes, read)], self.rank)
+
+        def inside(parts: Callable[[Query], Iterator[Part]]) -> Iterator[list[Candidate]]:
+            for query, seconds in self._split(wanted.query, task):
+                if seconds is not None and not self.too_slow(seconds):
+                    for part in parts(query):
+                        yield self._candidates(part, wanted, seconds, nodes, read(part))
+
+        found = ranked([found, *inside(self._firm_parts)], self.rank)
+        if enough is not None and len(found) >= enough:
+            return found
+        return ranked([found, *inside(self._hint_parts)], self.rank)
 
     def _pace(self, wanted: Ask, task: str | None) -> Hashable:
         """What else than the ask decides the candidates: how long the task takes on them."""
@@ -183,15 +202,6 @@ class Market:
             elif self.too_slow(seconds):
                 yield f"{hours_text(seconds)} on {kind}, later than the deadline"
 
-    def _inside(
-        self, wanted: Ask, task: str | None, nodes: int, read: Callable[[Part], list[Offer]]
-    ) -> Iterator[list[Candidate]]:
-        for query, seconds in self._split(wanted.query, task):
-            if seconds is None or self.too_slow(seconds):
-                continue
-            for part in self._parts(query, nodes):
-                yield self._candidates(part, wanted, seconds, nodes, read(part))
-
     def _candidates(
         self, part: Part, wanted: Ask, seconds: int, nodes: int, offers: list[Offer]
     ) -> list[Candidate]:
@@ -215,28 +225,50 @@ class Market:
         for seconds, group in groupby(sorted(timed), key=lambda pair: pair[0]):
             yield query._replace(accelerators=tuple(name for _, name in group)), seconds or None
 
-    def _parts(self, query: Query, nodes: int) -> Iterator[Part]:
-        """The query apart by who makes the price, and marketplaces apart since their old prices are hints."""
+    def _firm_parts(self, query: Query) -> Iterator[Part]:
+        """The query apart by who makes the price, without the marketplaces that have only old prices."""
+        for rule, without in self._ruled(query):
+            limit = _listed_limit(rule, query)
+            part = query._replace(within=rule.scope, without=without, max_hourly_micro=limit)
+            yield Part(part, rule, limited=rule.percent is not None)
+        firm, mixed, _ = self._clouds(query)
+        if mixed:
+            yield Part(query._replace(clouds=mixed, without=self._not_ruled(query)), limited=False)
+        if firm != ():
+            yield Part(query._replace(clouds=firm, without=self._not_ruled(query)))
+
+    def _hint_parts(self, query: Query) -> Iterator[Part]:
+        """The query on marketplaces that have only old prices."""
+        _, _, stale = self._clouds(query)
+        if stale:
+            yield Part(query._replace(clouds=stale, without=self._not_ruled(query)))
+
+    def _ruled(self, query: Query) -> Iterator[tuple[Rule, tuple[Scope, ...]]]:
+        """The user's rules that may concern the query, with what is not theirs."""
         without = self._blocked
         for rule in self._rules:
             if rule.scope.spot in {None, query.spot} and _may_concern(rule, query):
-                limit = _listed_limit(rule, query)
-                part = query._replace(within=rule.scope, without=without, max_hourly_micro=limit)
-                yield Part(part, rule, limited=rule.percent is not None)
+                yield rule, without
                 without = (*without, rule.scope)
-        clouds = query.clouds
-        markets = [name for name in sorted(MARKETPLACES & self.known) if clouds is None or name in clouds]
-        if markets:
-            asked = sorted(self.known) if clouds is None else clouds
-            yield Part(query._replace(clouds=tuple(markets), without=without), limited=False)
-            clouds = tuple(name for name in asked if name not in markets)
-        if clouds != ():
-            yield Part(query._replace(clouds=clouds, without=without))
+
+    def _not_ruled(self, query: Query) -> tuple[Scope, ...]:
+        return (*self._blocked, *(rule.scope for rule, _ in self._ruled(query)))
+
+    def _clouds(self, query: Query) -> tuple[tuple[str, ...] | None, tuple[str, ...], tuple[str, ...]]:
+        """The query's clouds apart: ordinary ones, marketplaces with new prices, and with old ones only."""
+        asked = self._newest if query.clouds is None else query.clouds
+        markets = [name for name in asked if name in MARKETPLACES and name in self._newest]
+        if not markets:
+            return query.clouds, (), ()
+        new = tuple(name for name in markets if not self._is_old(self._newest[name][query.spot]))
+        old = tuple(name for name in markets if name not in new)
+        return tuple(name for name in asked if name not in markets), new, old
 
     def _is_hint(self, offer: Offer, wanted: Ask) -> bool:
-        if offer.cloud not in MARKETPLACES:
-            return False
         as_of = offer.spot_as_of if wanted.query.spot else offer.as_of
+        return offer.cloud in MARKETPLACES and self._is_old(as_of)
+
+    def _is_old(self, as_of: str | None) -> bool:
         return as_of is None or (self.today - date.fromisoformat(as_of)).days > FRESH_MARKETPLACE_DAYS
 
 
