@@ -117,7 +117,7 @@ PLAN_ROWS = {  # name of plan_bench: (budget in ms, SkyPilot's name for it)
     "plan diamond of 5, A100:8": ("40", "diamond 5 A100:8 aws"),
     "plan diamond of 5, cpus 8+, 100 GB": ("40", ""),
     "plan random DAG of 30": ("300", ""),
-    "list all accelerators": ("20", "list_accelerators all"),
+    "list all accelerators": ("20", "list_accelerators {'name_filter': None}"),
 }
 MILLION = 1_000_000
 
