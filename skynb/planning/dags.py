@@ -80,7 +80,7 @@ def plan_dag(dag: DagLike, market: Market, minimize: Minimize) -> Plan:
         seconds=placed.seconds,
         edges=tuple((edge.first, edge.then) for edge in edges),
         transfers=transfers,
-        least_micro=None if placed.exact else placed.bound,
+        bound=None if placed.exact else placed.bound,
     )
 
 
@@ -160,7 +160,7 @@ def _placed(
         least, asked = hours_text(error.least_seconds), hours_text(error.deadline_seconds)
         raise NoOfferError(
             f"nothing finishes within {asked}",
-            why=f"The shortest takes {least}",
+            why=f"The shortest{'' if error.proved else ' found'} takes {least}",
             mend="Give it more time, or name faster accelerators",
             where="deadline",
         ) from error

@@ -176,8 +176,9 @@ def _summary(plan: Plan) -> list[str]:
         if plan.deadline_seconds is not None:
             goal += f" within {hours_text(plan.deadline_seconds)}"
         lines.append(f"In all {dollars(plan.cost_micro)} in {hours_text(plan.seconds)}: {goal}")
-    if not plan.exact:
-        lines.append(f"Not proved to be the best; nothing is below {dollars(plan.least_micro)}")
+    if plan.bound is not None:
+        bound = dollars(plan.bound) if plan.minimize == "cost" else hours_text(plan.bound)
+        lines.append(f"Not proved to be the best; nothing is below {bound}")
     return [*lines, *(f"blocked: {one}" for one in plan.blocks)]
 
 

@@ -125,9 +125,9 @@ class Plan(msgspec.Struct, frozen=True):
 
     edges: (first, then) by position. minimize: `cost`, or `time` and then cost; deadline_seconds limits the
     time. cost_micro: micro-dollars of all tasks and transfers; seconds: until the last task ends, those that
-    may run side by side doing so. today: the ISO date from which the age of prices counts. exact False:
-    better may exist, but nothing below least_micro. blocks: what failures had disproved. hash: sha256 of
-    everything but itself and the notes on the prices' age.
+    may run side by side doing so. today: the ISO date from which the age of prices counts. bound: None if
+    this is proved to be the best; else no plan has less of what is minimized (micro-dollars, or seconds).
+    blocks: what failures had disproved.
     """
 
     schema: int
@@ -139,8 +139,7 @@ class Plan(msgspec.Struct, frozen=True):
     deadline_seconds: int | None
     cost_micro: int
     seconds: int
-    exact: bool
-    least_micro: int
+    bound: int | None
     snapshot: str
     snapshot_date: str
     today: str

@@ -5,7 +5,7 @@ It asks no server, no network and no credentials: a catalog, a date, offers, ter
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from skynb.errors import NoOfferError, SkynbError, SpecError
 from skynb.planning.asks import LOCAL, Ask, ask
@@ -82,17 +82,16 @@ def plan(
         now=now,
         catalog=catalog,
     )
-    tasks = getattr(task, "tasks", None)
-    market.estimates.check(one.name for one in tasks or (task,))
+    dag = cast("DagLike", task if hasattr(task, "tasks") else Alone(task.name, (task,)))
+    market.estimates.check(one.name for one in dag.tasks)
     try:
-        if tasks is None or len(tasks) == 1:
-            one = task if tasks is None else tasks[0]
-            alternatives = Alternatives(cast("TaskLike", one), market)
+        if len(dag.tasks) == 1 and not dag.tasks[0].inputs:
+            alternatives = Alternatives(dag.tasks[0], market)
             _, shown, more = listed(alternatives)
-            return _plan_of(task_plan(alternatives, shown, more), task.name, market, minimize)
+            return _plan_of(task_plan(alternatives, shown, more), dag.name, market, minimize)
         from skynb.planning.dags import plan_dag
 
-        return plan_dag(cast("DagLike", task), market, minimize)
+        return plan_dag(dag, market, minimize)
     except CatalogError as error:
         raise SkynbError(error.what, why=error.why, mend=error.mend) from error
 
@@ -123,6 +122,17 @@ def market_for(
         )
     except CatalogError as error:
         raise SkynbError(error.what, why=error.why, mend=error.mend) from error
+
+
+class Alone(NamedTuple):
+    """A task as a graph of one."""
+
+    name: str | None
+    tasks: tuple[TaskLike | DagLike, ...]
+    edges: tuple[()] = ()
+
+    def is_job_group(self) -> bool:
+        return False
 
 
 class Alternatives:
@@ -259,12 +269,9 @@ def whole_plan(
     seconds: int,
     edges: tuple[tuple[int, int], ...] = (),
     transfers: tuple[Transfer, ...] = (),
-    least_micro: int | None = None,
+    bound: int | None = None,
 ) -> Plan:
-    """The plan of these tasks, with its hash.
-
-    least_micro: given where nothing proves that this is the best.
-    """
+    """The plan of these tasks. bound: given where nothing proves that this is the best."""
     return Plan(
         schema=SCHEMA,
         name=name,
@@ -275,8 +282,7 @@ def whole_plan(
         deadline_seconds=market.deadline_seconds,
         cost_micro=cost_micro,
         seconds=seconds,
-        exact=least_micro is None,
-        least_micro=cost_micro if least_micro is None else least_micro,
+        bound=bound,
         snapshot=market.catalog.stamp.hash,
         snapshot_date=market.catalog.stamp.collected,
         today=market.today.isoformat(),

@@ -62,8 +62,8 @@ TASK: Mapping[str, Unexecuted] = {
     "pool": _not_yet,
     "volumes": _not_yet,
     "volume_mounts": _not_yet,
-    "inputs": _not_yet,
-    "outputs": _not_yet,
+    "inputs": _executed,  # a plan counts with them
+    "outputs": _executed,  # as above
     "config": _not_below,
     "event_callback": _not_yet,
     "api_server_access": _not_yet,
