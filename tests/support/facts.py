@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-
-from skynb_catalog import Catalog, cache
 from skynb_catalog.offers import Fact
-from skynb_catalog.snapshots import pack, stamp
 
 
 def fact(**changes) -> Fact:
@@ -32,17 +26,3 @@ def fact(**changes) -> Fact:
         "confidence": "high",
     }
     return Fact(**(plain | changes))
-
-
-@contextmanager
-def catalog_in(folder: str | Path, facts: Sequence[Fact]) -> Iterator[Catalog]:
-    """A catalog of these rows, whose file lies in the folder."""
-    packed = pack(facts, preset=0)
-    mark = stamp(packed, "2026-01-01", len(facts))
-    path = Path(folder) / f"{mark.hash[:12]}.sqlite"
-    cache.build(path, mark, packed)
-    catalog = Catalog(cache._open(path, mark), mark)
-    try:
-        yield catalog
-    finally:
-        catalog.close()

@@ -5,13 +5,12 @@ from __future__ import annotations
 import tempfile
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
-from pathlib import Path
 
 from hypothesis import strategies as st
 
-from skynb_catalog import Amount, Catalog, Query, Scope, cache, sanity
+from skynb_catalog import Amount, Query, Scope, sanity
 from skynb_catalog.offers import Fact
-from skynb_catalog.snapshots import pack, stamp
+from tests.support.catalogs import catalog_in
 
 CLOUDS = ("aws", "gcp", "vast")
 REGIONS = (None, "east", "west")
@@ -174,13 +173,5 @@ def fitting(rows, query):
 
 @contextmanager
 def catalog_with(rows):
-    packed = pack(rows, preset=0)
-    mark = stamp(packed, "2026-01-01", len(rows))
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "c.sqlite"
-        cache.build(path, mark, packed)
-        catalog = Catalog(cache._open(path, mark), mark)
-        try:
-            yield catalog
-        finally:
-            catalog.close()
+    with tempfile.TemporaryDirectory() as folder, catalog_in(folder, rows) as catalog:
+        yield catalog

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from skynb_catalog import Catalog, Offer, cache
-from skynb_catalog.snapshots import pack, stamp
+from skynb_catalog import Offer
+from tests.support.catalogs import cache_folder, catalog_of, shipped  # noqa: F401 - fixtures
 from tests.support.facts import fact
 
 
@@ -87,36 +87,3 @@ def say():
     """The words to write tasks and offers with: `say.task(say.gpu("H100", 8, "aws"))`."""
     words = {"task": task, "gpu": gpu, "at": at, "fact": fact, "offer": offer}
     return SimpleNamespace(**words, Infra=Infra, Item=Item, Quantity=Quantity, Accelerator=Accelerator)
-
-
-@pytest.fixture(scope="session")
-def cache_folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="session")
-def shipped(cache_folder):
-    """The shipped catalog, unpacked into a cache of this session."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SKYNB_CACHE_DIR", str(cache_folder))
-        catalog = Catalog.open()
-    yield catalog
-    catalog.close()
-
-
-@pytest.fixture
-def catalog_of(tmp_path):
-    """A catalog made of the given rows."""
-    made = []
-
-    def make(facts):
-        packed = pack(facts)
-        mark = stamp(packed, "2026-01-01", len(facts))
-        path = tmp_path / f"{mark.hash[:12]}.sqlite"
-        cache.build(path, mark, packed)
-        made.append(Catalog(cache._open(path, mark), mark))
-        return made[-1]
-
-    yield make
-    for catalog in made:
-        catalog.close()

@@ -174,7 +174,8 @@ def test_graphs_are_placed_as_brute_force_does(prices, sizes, arrows, nodes):
     from tempfile import TemporaryDirectory
 
     from tests.skynb.planning.conftest import gpu, task
-    from tests.support.facts import catalog_in, fact
+    from tests.support.catalogs import catalog_in
+    from tests.support.facts import fact
 
     kinds = ["H100", "L4", "T4", "A100"]
     facts = [

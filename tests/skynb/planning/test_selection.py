@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from skynb.errors import NoOfferError
 from skynb.planning import plan
 from skynb_catalog.offers import Fact
-from tests.support.facts import catalog_in
+from tests.support.catalogs import catalog_in
 
 rows = st.builds(
     Fact,
