@@ -47,6 +47,13 @@ def test_the_plan_and_the_prices_need_no_server(executed):
     assert "/h" in planned
 
 
+def test_other_machines_are_compared(executed):
+    """With the odds of being done in time, and what that rests on."""
+    compared = output_of(executed, "skynb.what_if")
+    assert "done in 120 h" in compared
+    assert "assumed: 100 h of work on H100:8" in compared
+
+
 def test_both_ranks_trained_and_their_logs_stayed_in_the_notebook(executed):
     """The live display's last state is kept: five epochs of each rank, and a real accuracy."""
     log = output_of(executed, "%%sky launch -c digits")
