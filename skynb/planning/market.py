@@ -7,6 +7,7 @@ over see the same machines at the same prices.
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import date, datetime, time, timezone
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,13 +21,14 @@ from skynb.planning.estimates import Estimates
 from skynb.planning.model import HOUR
 from skynb.planning.terms import NO_TERMS, Rule, Terms
 from skynb.planning.this_machine import this_machine
+from skynb_catalog import Query
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from skynb.planning.blocks import Block
     from skynb.planning.model import Candidate
-    from skynb_catalog import Catalog, Offer, Query
+    from skynb_catalog import Catalog, Offer
 
 MARKETPLACES = frozenset({"vast", "shadeform", "runpod"})
 FRESH_MARKETPLACE_DAYS = 1
@@ -109,15 +111,25 @@ class Market:
             best.setdefault((one.cloud, one.region or "", one.accelerator or ""), one)
         return list(best.values())
 
-    def count(self, wanted: Ask, nodes: int) -> dict[str, int]:
+    def count(self, wanted: Ask, task: str | None, nodes: int) -> dict[str, int]:
         """How many offers of the catalog fit, by cloud."""
         found: dict[str, int] = {}
         if wanted.cloud == LOCAL:
             return found
-        for part in self._parts(wanted.query, nodes):
-            for cloud, number in self.catalog.count(part.query).items():
-                found[cloud] = found.get(cloud, 0) + number
+        for query, seconds in self._split(wanted.query, task):
+            if seconds is None or self.too_slow(seconds):
+                continue
+            for part in self._parts(query, nodes):
+                for cloud, number in self._number(part, wanted, nodes).items():
+                    found[cloud] = found.get(cloud, 0) + number
         return found
+
+    def _number(self, part: Part, wanted: Ask, nodes: int) -> dict[str, int]:
+        if part.rule is None or wanted.query.max_hourly_micro is None:
+            return self.catalog.count(part.query)
+        # Whether the user's own price is within the limit, only the offers themselves tell.
+        kept = self._candidates(part, wanted, HOUR, nodes, self.catalog.offers(part.query))
+        return dict(Counter(one.cloud for one in kept))
 
     def open_query(self, wanted: Ask) -> Query:
         """The ask's query without what failures have blocked."""
@@ -180,6 +192,9 @@ class Market:
 
     def _split(self, query: Query, task: str | None) -> Iterator[tuple[Query, int | None]]:
         """The query by groups of accelerators that take the same time."""
+        if query.instance_type and not query.accelerators and not self.estimates.uniform(task):
+            yield from self._of_type(query, task)
+            return
         if not query.accelerators or self.estimates.uniform(task):
             first = query.accelerators[0] if query.accelerators else None
             count = query.count if query.accelerators else None
@@ -188,6 +203,18 @@ class Market:
         timed = [(self.estimates.seconds(task, name, query.count) or 0, name) for name in query.accelerators]
         for seconds, group in groupby(sorted(timed), key=lambda pair: pair[0]):
             yield query._replace(accelerators=tuple(name for _, name in group)), seconds or None
+
+    def _of_type(self, query: Query, task: str | None) -> Iterator[tuple[Query, int | None]]:
+        """The query by what the named type has in it, which decides the time."""
+        kinds: dict[tuple[str, float], set[str]] = {}
+        for one in self.catalog.offers(Query(instance_type=query.instance_type, clouds=query.clouds)):
+            kind = (one.accelerator or "", one.accelerator_count or 0)
+            kinds.setdefault(kind, set()).add(one.cloud)
+        for (name, count), clouds in sorted(kinds.items()):
+            part = query._replace(clouds=tuple(sorted(clouds)))
+            if name and count:
+                part = part._replace(accelerators=(name,), count=count)
+            yield part, self.estimates.seconds(task, name or None, count)
 
     def _parts(self, query: Query, nodes: int) -> Iterator[Part]:
         """The query apart by who makes the price, and marketplaces apart since their old prices are hints."""
