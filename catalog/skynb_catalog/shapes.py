@@ -115,7 +115,7 @@ def tests(query: Query) -> Iterator[tuple[Reason, Clause]]:
     if query.memory is not None:
         yield "memory", _enough("memory", query.memory, 1024)
     if query.arch is not None:
-        yield "arch", Clause("s.arch = ?", (query.arch,))
+        yield "arch", Clause("s.arch IN (?, '')", (query.arch,))
     if query.clouds is not None:
         inner = f"SELECT id FROM cloud WHERE name IN ({marks(query.clouds)})"  # noqa: S608 - marks only
         yield "cloud", Clause(f"s.cloud IN ({inner})", tuple(query.clouds))

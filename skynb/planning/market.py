@@ -7,6 +7,7 @@ over see the same machines at the same prices.
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import date, datetime, time, timezone
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -20,13 +21,14 @@ from skynb.planning.estimates import Estimates
 from skynb.planning.model import HOUR
 from skynb.planning.terms import NO_TERMS, Rule, Terms
 from skynb.planning.this_machine import this_machine
+from skynb_catalog import Query
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator
 
     from skynb.planning.blocks import Block
     from skynb.planning.model import Candidate
-    from skynb_catalog import Catalog, Offer, Query, Scope
+    from skynb_catalog import Catalog, Offer, Scope
 
 T = TypeVar("T")
 
@@ -116,25 +118,30 @@ class Market:
         found = self.once(("by place", wanted, self._pace(wanted, task), nodes, coarse), make)
         return [one for one in found if ceiling_micro is None or one.hourly_micro <= ceiling_micro]
 
-    def count(self, wanted: Ask, nodes: int) -> dict[str, int]:
+    def count(self, wanted: Ask, task: str | None, nodes: int) -> dict[str, int]:
         """How many offers of the catalog fit, by cloud."""
 
         def make() -> dict[str, int]:
-            found: dict[str, int] = {}
-            query = wanted.query
-            parts = () if wanted.cloud == LOCAL else (*self._firm_parts(query), *self._hint_parts(query))
-            for part in parts:
-                for cloud, number in self.catalog.count(part.query).items():
-                    found[cloud] = found.get(cloud, 0) + number
-            return found
+            found: Counter[str] = Counter()
+            for query, _ in () if wanted.cloud == LOCAL else self._timely(wanted.query, task):
+                for part in (*self._firm_parts(query), *self._hint_parts(query)):
+                    found.update(self._number(part, wanted, nodes))
+            return dict(found)
 
-        return self.once(("count", wanted.query, nodes), make)
+        return self.once(("count", wanted, self._pace(wanted, task), nodes), make)
 
     def once(self, question: Hashable, make: Callable[[], T]) -> T:
         """An answer that is kept: the tasks of a graph often ask for the same. Nobody may change it."""
         if question not in self._answers:
             self._answers[question] = make()
         return self._answers[question]  # type: ignore[no-any-return]
+
+    def _number(self, part: Part, wanted: Ask, nodes: int) -> dict[str, int]:
+        if part.rule is None or wanted.query.max_hourly_micro is None:
+            return self.catalog.count(part.query)
+        # Whether the user's own price is within the limit, only the offers themselves tell.
+        kept = self._candidates(part, wanted, HOUR, nodes, self.catalog.offers(part.query))
+        return dict(Counter(one.cloud for one in kept))
 
     def open_query(self, wanted: Ask) -> Query:
         """The ask's query without what failures have blocked."""
@@ -167,10 +174,9 @@ class Market:
             return found
 
         def inside(parts: Callable[[Query], Iterator[Part]]) -> Iterator[list[Candidate]]:
-            for query, seconds in self._split(wanted.query, task):
-                if seconds is not None and not self.too_slow(seconds):
-                    for part in parts(query):
-                        yield self._candidates(part, wanted, seconds, nodes, read(part))
+            for query, seconds in self._timely(wanted.query, task):
+                for part in parts(query):
+                    yield self._candidates(part, wanted, seconds, nodes, read(part))
 
         found = ranked([found, *inside(self._firm_parts)], self.rank)
         if enough is not None and len(found) >= enough:
@@ -214,8 +220,17 @@ class Market:
             found = [one for one in found if limit is None or one.hourly_micro <= limit]
         return sorted(found, key=self.rank)
 
+    def _timely(self, query: Query, task: str | None) -> Iterator[tuple[Query, int]]:
+        """The parts of `_split` that have an estimate and meet the deadline."""
+        for part, seconds in self._split(query, task):
+            if seconds is not None and not self.too_slow(seconds):
+                yield part, seconds
+
     def _split(self, query: Query, task: str | None) -> Iterator[tuple[Query, int | None]]:
         """The query by groups of accelerators that take the same time."""
+        if query.instance_type and not query.accelerators and not self.estimates.uniform(task):
+            yield from self._of_type(query, task)
+            return
         if not query.accelerators or self.estimates.uniform(task):
             first = query.accelerators[0] if query.accelerators else None
             count = query.count if query.accelerators else None
@@ -224,6 +239,18 @@ class Market:
         timed = [(self.estimates.seconds(task, name, query.count) or 0, name) for name in query.accelerators]
         for seconds, group in groupby(sorted(timed), key=lambda pair: pair[0]):
             yield query._replace(accelerators=tuple(name for _, name in group)), seconds or None
+
+    def _of_type(self, query: Query, task: str | None) -> Iterator[tuple[Query, int | None]]:
+        """The query by what the named type has in it, which decides the time."""
+        kinds: dict[tuple[str, float], set[str]] = {}
+        for one in self.catalog.offers(Query(instance_type=query.instance_type, clouds=query.clouds)):
+            kind = (one.accelerator or "", one.accelerator_count or 0)
+            kinds.setdefault(kind, set()).add(one.cloud)
+        for (name, count), clouds in sorted(kinds.items()):
+            part = query._replace(clouds=tuple(sorted(clouds)))
+            if name and count:
+                part = part._replace(accelerators=(name,), count=count)
+            yield part, self.estimates.seconds(task, name or None, count)
 
     def _firm_parts(self, query: Query) -> Iterator[Part]:
         """The query apart by who makes the price, without the marketplaces that have only old prices."""

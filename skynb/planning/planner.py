@@ -227,7 +227,7 @@ def _alternative(wanted: Ask, alternatives: Alternatives) -> tuple[list[Candidat
         group, counts = list(found.values()), {"aws": len(found)}
     else:
         group = market.best(wanted, task.name, task.num_nodes, SHOWN + 1)
-        counts = market.count(wanted, task.num_nodes)
+        counts = market.count(wanted, task.name, task.num_nodes)
     if not group:
         raise _nothing_fits(wanted, alternatives)
     alternatives.note(wanted, counts)
