@@ -30,9 +30,9 @@ class AzureRetail(Source):
     seconds = 1800.0
 
     def units(self, web: Web, known: Known, clouds: frozenset[str]) -> list[str]:
-        return sorted(known.regions.get("azure", ()))
+        return sorted(known.regions("azure"))
 
-    def fetch(self, web: Web, unit: str, fetched: Fetched) -> Iterator[Fact]:
+    def fetch(self, web: Web, unit: str, known: Known, fetched: Fetched) -> Iterator[Fact]:
         wanted = (
             f"serviceName eq 'Virtual Machines' and priceType eq 'Consumption' and armRegionName eq '{unit}'"
         )
