@@ -114,10 +114,10 @@ def test_interrupting_says_how_to_go_on(server, capsys, monkeypatch):
 
 def test_progress_is_drawn_where_somebody_looks(server, monkeypatch, capsys):
     """On a terminal, a line a source is drawn over; elsewhere nothing is."""
-    run(["catalog", "refresh", "gcp"])
+    run(["catalog", "refresh", "gcp", "--source", "gpuhunt"])
     assert "\x1b" not in capsys.readouterr().err
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    run(["catalog", "refresh", "gcp"])
+    run(["catalog", "refresh", "gcp", "--source", "gpuhunt"])
     drawn = capsys.readouterr().err
     assert "\x1b[1F\x1b[Kgpuhunt" in drawn
     assert "landed" in drawn.rpartition("\x1b[K")[2]
