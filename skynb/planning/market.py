@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from skynb.planning.model import Candidate
     from skynb_catalog import Catalog, Offer, Query
 
-MARKETPLACES = frozenset({"vast", "shadeform", "runpod"})
+MARKETPLACES = frozenset({"vast", "shadeform", "runpod", "primeintellect"})
 FRESH_MARKETPLACE_DAYS = 1
 FRESH_SPOT_DAYS = 7
 FRESH_DAYS = 30

@@ -11,7 +11,17 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from skynb_catalog.refresh.source import Fetched, Key, Known, Source, accelerator, amount, machine, micro
+from skynb_catalog.refresh.source import (
+    Fetched,
+    Key,
+    Known,
+    Source,
+    accelerator,
+    amount,
+    machine,
+    micro,
+    number,
+)
 from skynb_catalog.refresh.web import Web, WebError
 
 if TYPE_CHECKING:
@@ -117,8 +127,7 @@ def _for_rent(offer: dict[str, Any]) -> bool:
 
 def _kind(offer: dict[str, Any], fetched: Fetched) -> _Kind | None:
     label = " ".join(str(offer["gpu_name"]).split())
-    card_mib = amount(offer.get("gpu_ram"))
-    gpu = accelerator(_MAKE.sub("", label), card_mib / _MIB if card_mib else None, fetched)
+    gpu = accelerator(_MAKE.sub("", label), _gib(offer.get("gpu_ram")), fetched)
     if gpu is None:
         return None
     country = _COUNTRY.fullmatch(str(offer.get("geolocation") or "").strip())
@@ -128,15 +137,20 @@ def _kind(offer: dict[str, Any], fetched: Fetched) -> _Kind | None:
     cards, cores, all_cores = (
         amount(offer.get(key)) for key in ("num_gpus", "cpu_cores_effective", "cpu_cores")
     )
-    host_mib = amount(offer.get("cpu_ram"))
+    host_gib = _gib(offer.get("cpu_ram"))
     share = min(1.0, cores / all_cores) if cores and all_cores else 1.0  # of the host, its memory too
-    vcpus, memory_gib = _below(cores), _below(host_mib and host_mib * share / _MIB)
+    vcpus, memory_gib = _below(cores), _below(host_gib and host_gib * share)
     if not cards or cards != int(cards) or not vcpus or not memory_gib:
         fetched.refuse("an offer of unknown size")
         return None
     name = f"{cards:g}x-{label.replace(' ', '_')}-{vcpus}-{memory_gib * _MIB}"
     arch = _ARCH.get(str(offer.get("cpu_arch")))
     return _Kind(country[1], name, vcpus, memory_gib, gpu, int(cards), arch)
+
+
+def _gib(mib: object) -> float | None:
+    found = number(mib)  # not `amount`: hosts have millions of MiB
+    return None if found is None else amount(found / _MIB)
 
 
 def _below(size: float | None) -> int | None:
@@ -152,8 +166,7 @@ def _price(offer: dict[str, Any], fetched: Fetched) -> _Price | None:
         fetched.refuse("a price of zero or less")
         return None
     bid = micro(offer["min_bid"], fetched) if offer.get("min_bid") is not None else None
-    memory = amount(offer.get("gpu_ram"))
-    return _Price(hourly, bid if bid and bid > 0 else None, memory / _MIB if memory else None)
+    return _Price(hourly, bid if bid and bid > 0 else None, _gib(offer.get("gpu_ram")))
 
 
 def _lower(one: _Price | None, other: _Price) -> _Price:
