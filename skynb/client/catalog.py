@@ -178,9 +178,6 @@ def refresh(
         report = refresh_catalog(clouds, names=sources, dry_run=dry_run, watch=watch)
     except CatalogError as error:
         raise SkynbError(error.what, why=error.why, mend=error.mend) from error
-    from skynb.planning.shared import shared_catalog
-
-    shared_catalog.cache_clear()  # the next plan of this process opens the new one
     return Refreshed(report)
 
 

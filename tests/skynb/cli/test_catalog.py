@@ -9,7 +9,6 @@ import pytest
 from skynb.cli.terminal import run
 from skynb.client import catalog as client
 from skynb.errors import SkynbError
-from skynb.planning.shared import shared_catalog
 from skynb_catalog import cache
 from skynb_catalog.snapshots import pack, stamp
 from tests.support import price_pages as pages
@@ -39,7 +38,6 @@ def server(monkeypatch, tmp_path):
     mark = stamp(packed, "2026-01-01", len(facts))
     (tmp_path / "stamp.txt").write_text("".join(f"{value}\n" for value in mark))
     monkeypatch.setattr(cache, "SHIPPED", tmp_path / "offers.xz")
-    shared_catalog.cache_clear()
     with price_server() as found:
         monkeypatch.setenv("SKYNB_CATALOG_MIRROR", found.mirror)
         gpus = {"gpu_count": 8, "gpu_name": "H100", "gpu_memory": 80.0, "gpu_vendor": "nvidia"}
@@ -49,7 +47,6 @@ def server(monkeypatch, tmp_path):
         ]
         pages.gpuhunt(found, "gcp", items)
         yield found
-    shared_catalog.cache_clear()
 
 
 def test_a_refresh_says_what_landed(server, capsys):
