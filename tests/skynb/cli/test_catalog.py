@@ -127,13 +127,29 @@ def test_doctor_shows_what_is_in_force_and_what_was_set_aside(server, capsys):
     assert "In force: the shipped catalog of 2026-01-01, 4 rows" in said
     assert "price zero or negative" in said
     assert "m.odd aws/us-east-1 $5e-06 spot $9e-06" in said
-    assert "Source lambda waits: set LAMBDA_API_KEY" in said
+    assert "Source lambda* waits: set LAMBDA_API_KEY" in said
     run(["catalog", "refresh", "gcp"])
     capsys.readouterr()
     assert run(["catalog", "doctor", "gcp"]) == 0
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("gcp"))
     assert line.split()[-1] == "gpuhunt"
     assert "2026-11-20 .. 2026-11-20" in line
+
+
+def test_doctor_tells_which_source_serves_a_cloud(server, capsys, monkeypatch):
+    """Those that wait for a key have a star and a line that says which; a cloud without rows is shown too."""
+    monkeypatch.delenv("GCP_BILLING_API_KEY", raising=False)
+    assert run(["catalog", "doctor", "gcp", "vast"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    columns = {line.split()[0]: " ".join(line.split()) for line in lines if line.startswith(("gcp", "vast"))}
+    assert columns["gcp"].endswith("gpuhunt, gcp-skus* -")
+    assert columns["vast"].startswith("vast 0 0 - ")
+    assert columns["vast"].endswith(" vast -")
+    assert [line for line in lines if "waits" in line] == ["Source gcp-skus* waits: set GCP_BILLING_API_KEY."]
+    monkeypatch.setenv("GCP_BILLING_API_KEY", "very-secret")
+    gcp = client.doctor("gcp").to_dict()["clouds"][0]
+    assert (gcp["served_by"], gcp["waiting"]) == (("gpuhunt", "gcp-skus"), ())
+    assert "secret" not in str(client.doctor())
 
 
 def test_doctor_gives_every_row_as_json(server, capsys):
