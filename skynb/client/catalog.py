@@ -139,15 +139,16 @@ class Health(_Shown):
                 one.cloud,
                 f"{one.rows:,}",
                 f"{one.usable:,}",
-                one.refreshed or "shipped",
+                one.refreshed or ("shipped" if one.rows else "-"),
                 f"{one.oldest or '-'} .. {one.newest or '-'}"
                 + (f", {one.undated:,} undated" if one.undated else ""),
                 ", ".join(f"{name} {number:,}" for name, number in one.confidence.items()) or "-",
+                ", ".join(f"{name}*" if name in one.waiting else name for name in one.served_by) or "-",
                 ", ".join(one.sources) or "-",
             ]
             for one in self.value.clouds
         ]
-        head = ("CLOUD", "ROWS", "USABLE", "REFRESHED", "PRICES OF", "CONFIDENCE", "FROM")
+        head = ("CLOUD", "ROWS", "USABLE", "REFRESHED", "PRICES OF", "CONFIDENCE", "SOURCES", "FROM")
         return [(head, clouds), (("SET ASIDE", "ROWS", "FOR EXAMPLE"), _aside_rows(self.value.aside))]
 
     def _remarks(self) -> list[str]:
@@ -157,7 +158,8 @@ class Health(_Shown):
             f"In force: the {which} catalog of {health.collected}, {health.rows:,} rows, {health.hash[:12]}."
         ]
         found += [f"Trouble: {trouble}." for trouble in health.troubles]
-        found += [f"Source {name} waits: {need}." for name, need in health.needs.items()]
+        shown = {name for one in health.clouds for name in one.waiting}
+        found += [f"Source {name}* waits: {need}." for name, need in health.needs.items() if name in shown]
         if not health.refreshed:
             found.append("`skynb catalog refresh` fetches today's prices.")
         return found
@@ -178,9 +180,6 @@ def refresh(
         report = refresh_catalog(clouds, names=sources, dry_run=dry_run, watch=watch)
     except CatalogError as error:
         raise SkynbError(error.what, why=error.why, mend=error.mend) from error
-    from skynb.planning.shared import shared_catalog
-
-    shared_catalog.cache_clear()  # the next plan of this process opens the new one
     return Refreshed(report)
 
 

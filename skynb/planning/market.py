@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MARKETPLACES = frozenset({"vast", "shadeform", "runpod"})
+MARKETPLACES = frozenset({"vast", "shadeform", "runpod", "primeintellect"})
 FRESH_MARKETPLACE_DAYS = 1
 FRESH_SPOT_DAYS = 7
 FRESH_DAYS = 30

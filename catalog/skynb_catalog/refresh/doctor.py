@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CloudHealth:
-    """A cloud's rows. refreshed: ISO date, None where only shipped rows are known. oldest, newest: prices."""
+    """A cloud's rows. refreshed: ISO date, None where only shipped rows are known. oldest, newest: prices.
+
+    sources: which gave how many rows the last time. served_by: which know its prices, the last one's count;
+    waiting: those of them that lack something.
+    """
 
     cloud: str
     rows: int
@@ -34,6 +38,8 @@ class CloudHealth:
     newest: str | None
     undated: int
     confidence: dict[str, int]
+    served_by: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +82,11 @@ def examine(
     Raises CatalogError for a cloud or reason that is not there.
     """
     base = bases.load()
-    unknown = [cloud for cloud in clouds if cloud not in base.clouds]
+    there = base.clouds.keys() | {cloud for source in sources for cloud in source.clouds}
+    unknown = [cloud for cloud in clouds if cloud not in there]
     if unknown:
         raise CatalogError(
-            f"the catalog has no cloud {unknown[0]!r}", mend=f"It has {', '.join(sorted(base.clouds))}"
+            f"the catalog has no cloud {unknown[0]!r}", mend=f"It has {', '.join(sorted(there))}"
         )
     if reason is not None and not any(reason.casefold() in one.casefold() for one in REASONS):
         raise CatalogError(f"no reason is called {reason!r}", mend=f"They are: {'; '.join(REASONS)}")
@@ -95,19 +102,25 @@ def examine(
         if why and (reason is None or reason.casefold() in why.casefold())
     ]
     shipped = cache.shipped_stamp()
+    needs = {source.name: need for source in sources if (need := source.needs())}
     return Examination(
         refreshed=base.stamp != shipped,
         hash=base.stamp.hash,
         collected=base.stamp.collected,
         rows=len(rows),
-        clouds=tuple(_health(base, cloud, judged) for cloud in sorted(clouds or base.clouds)),
+        clouds=tuple(
+            _health(base, cloud, judged, [one.name for one in sources if cloud in one.clouds], needs)
+            for cloud in sorted(clouds or there)
+        ),
         aside=tuple(aside),
         troubles=tuple(_troubles()),
-        needs={source.name: need for source in sources if (need := source.needs())},
+        needs=needs,
     )
 
 
-def _health(base: Base, cloud: str, judged: list[tuple[Fact, str | None]]) -> CloudHealth:
+def _health(
+    base: Base, cloud: str, judged: list[tuple[Fact, str | None]], served_by: list[str], needs: dict[str, str]
+) -> CloudHealth:
     own = [(fact, why) for fact, why in judged if fact.cloud == cloud]
     usable = [fact for fact, why in own if why is None]
     dates = sorted(fact.as_of for fact in usable if fact.as_of)
@@ -122,6 +135,8 @@ def _health(base: Base, cloud: str, judged: list[tuple[Fact, str | None]]) -> Cl
         newest=dates[-1] if dates else None,
         undated=len(usable) - len(dates),
         confidence=dict(Counter(fact.confidence for fact in usable).most_common()),
+        served_by=tuple(served_by),
+        waiting=tuple(name for name in served_by if name in needs),
     )
 
 

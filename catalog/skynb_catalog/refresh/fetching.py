@@ -206,7 +206,7 @@ class _Run:
             fetched = Fetched(kept.marks if kept else None)
             try:
                 self._counts["asked"] += 1
-                fresh = self._spool.keep(unit, self.source.fetch(web, unit, fetched), fetched)
+                fresh = self._spool.keep(unit, self.source.fetch(web, unit, self._known, fetched), fetched)
             except UnchangedError:
                 if kept is None:
                     raise WebError("it says that nothing changed, and we have nothing") from None

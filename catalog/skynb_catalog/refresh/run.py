@@ -17,7 +17,7 @@ from skynb_catalog.refresh.fetching import Harvest, Settings, fetch_all
 from skynb_catalog.refresh.report import CloudResult, Progress, Report, SourceResult
 from skynb_catalog.refresh.source import Known
 from skynb_catalog.refresh.sources import SOURCES
-from skynb_catalog.sanity import LEAST_SHARE, shortfall, verdicts
+from skynb_catalog.sanity import shortfall, verdicts
 from skynb_catalog.snapshots import pack, stamp
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def refresh(
     settings = settings or Settings(mirror=os.environ.get("SKYNB_CATALOG_MIRROR") or None)
     with _alone() as folder:
         base = bases.load()
-        known = Known({cloud: _regions(rows) for cloud, rows in base.clouds.items()})
+        known = Known(base.clouds)
         harvests = fetch_all(chosen, wanted, known, folder, settings, watch or (lambda _progress: None))
         outcomes = [_cloud(cloud, base, harvests) for cloud in sorted(wanted)]
         merged = base.clouds | {outcome.result.cloud: outcome.rows for outcome in outcomes}
@@ -117,9 +117,10 @@ def _cloud(cloud: str, base: Base, harvests: list[Harvest]) -> _Outcome:
         tally = refused.setdefault(harvest.source.name, Counter())
         fresh = merge.single(fresh, tally)
         partial = bool(harvest.result.failures)
-        if not partial and len(fresh) < LEAST_SHARE * last.get(harvest.source.name, 0):
+        share = harvest.source.least_share
+        if not partial and len(fresh) < share * last.get(harvest.source.name, 0):
             few = f"{len(fresh)} rows from {harvest.source.name}"
-            kept_old = f"{few}, fewer than {LEAST_SHARE:.0%} of the last {last[harvest.source.name]}"
+            kept_old = f"{few}, fewer than {share:.0%} of the last {last[harvest.source.name]}"
             continue
         rows = merge.overlay(rows, fresh, complete=harvest.source.complete, refused=tally)
         counts[harvest.source.name] = (
@@ -165,10 +166,6 @@ def _final(harvest: Harvest, outcomes: list[_Outcome]) -> SourceResult:
     for outcome in outcomes:
         refused.update(outcome.refused.get(harvest.source.name, ()))
     return replace(harvest.result, refused=dict(refused.most_common()))
-
-
-def _regions(rows: list[Fact]) -> frozenset[str]:
-    return frozenset(fact.region for fact in rows if fact.region)
 
 
 @contextmanager

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 from skynb_catalog.accelerators import resolve
 from skynb_catalog.errors import UnknownAcceleratorError
 from skynb_catalog.offers import Fact
+from skynb_catalog.sanity import LEAST_SHARE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from skynb_catalog.refresh.web import Web
 
@@ -26,13 +27,13 @@ class Key(NamedTuple):
     """A secret of the user: a variable that holds it, or a file with it alone or as `name = value`."""
 
     variable: str
-    file: str
+    file: str | None = None
 
     def read(self) -> str | None:
         """The secret; None where there is none."""
         found = os.environ.get(self.variable, "").strip()
-        if found:
-            return found
+        if found or self.file is None:
+            return found or None
         try:
             lines = Path(self.file).expanduser().read_text(encoding="utf-8").split("\n")
         except (OSError, ValueError, RuntimeError):
@@ -40,11 +41,19 @@ class Key(NamedTuple):
         words = (line.rpartition("=")[2].strip() for line in lines)
         return next((word for word in words if word), None)
 
+    def wanted(self) -> str:
+        """How to give it."""
+        return f"set {self.variable}" + (f", or write the key to {self.file}" if self.file else "")
+
 
 class Known(NamedTuple):
-    """What the edition in force knows: the regions of each cloud."""
+    """What the edition in force knows, by cloud."""
 
-    regions: Mapping[str, frozenset[str]]
+    rows: Mapping[str, Sequence[Fact]]
+
+    def regions(self, cloud: str) -> frozenset[str]:
+        """The regions of a cloud."""
+        return frozenset(fact.region for fact in self.rows.get(cloud, ()) if fact.region)
 
 
 class Fetched:
@@ -63,13 +72,15 @@ class Source(ABC):
     """One place that publishes prices. A subclass says what it covers and yields facts, a unit at a time.
 
     clouds: what it covers. complete: a unit lists everything that there is in the places that it names, so
-    older priced rows there that it lacks are gone. seconds: for all units together. needs: what is missing
-    before it can be used, else None. Prices of a later source in SOURCES replace those of an earlier one.
+    older priced rows there that it lacks are gone. least_share: of the rows that it gave the last time; fewer
+    are taken for a broken answer. seconds: for all units together. needs: what is missing before it can be
+    used, else None. Prices of a later source in SOURCES replace those of an earlier one.
     """
 
     name: ClassVar[str]
     clouds: ClassVar[tuple[str, ...]]
     complete: ClassVar[bool] = False
+    least_share: ClassVar[float] = LEAST_SHARE
     seconds: ClassVar[float] = 300.0
     parser: ClassVar[int] = 1  # raised when the same answer gives other rows
 
@@ -82,8 +93,11 @@ class Source(ABC):
         """What can be fetched by itself, for these clouds."""
 
     @abstractmethod
-    def fetch(self, web: Web, unit: str, fetched: Fetched) -> Iterator[Fact]:
-        """The rows of a unit. as_of None: as of today. Raises UnchangedError by `fetched.marks`, WebError."""
+    def fetch(self, web: Web, unit: str, known: Known, fetched: Fetched) -> Iterator[Fact]:
+        """The rows of a unit. as_of None: as of today. Raises UnchangedError by `fetched.marks`, WebError.
+
+        known: for sources that price parts of machines and know no machine.
+        """
 
 
 class Keyed(Source):
@@ -93,7 +107,7 @@ class Keyed(Source):
 
     def needs(self) -> str | None:
         """The variable and file that may hold the key."""
-        return None if self.key.read() else f"set {self.key.variable}, or write the key to {self.key.file}"
+        return None if self.key.read() else self.key.wanted()
 
     def secret(self) -> str:
         """The key; `needs` has been asked before."""

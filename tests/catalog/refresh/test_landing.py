@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from urllib.parse import quote
 
 import pytest
 
@@ -96,6 +97,47 @@ def test_what_a_complete_list_lacks_is_gone(server, run, rows):
     report = run("aws", names=["aws-price-list"])
     assert {key for key in rows("aws") if key[2] == "m.large"} == {("eu-west-1", None, "m.large")}
     assert cloud_of(report, "aws").removed == 2
+
+
+def azure_listing(*regions):
+    """The page of who has the type that every region has."""
+    return pages.azure_page([pages.azure_item("Standard_D2s_v5", region, 0.1) for region in regions])
+
+
+def azure_place(condition):
+    """Where the items of virtual machines lie of which this holds."""
+    wanted = f"serviceName eq 'Virtual Machines' and priceType eq 'Consumption' and {condition}"
+    return f"{pages.AZURE}?api-version=2023-01-01-preview&$filter={quote(wanted)}"
+
+
+def test_azure_finds_regions(server, run, rows):
+    """A region that nobody knew is walked too, with known sizes; clouds apart and odd names are not."""
+    names = ("eastus", "marsnorth2", "usgovvirginia", "usdodeast", "chinanorth3", "attatlanta1", "../x", "")
+    server.put(azure_place("armSkuName eq 'Standard_D2s_v5'"), azure_listing(*names))
+    for region in ("eastus", "marsnorth2"):
+        items = [
+            pages.azure_item("Standard_D8s_v5", region, 0.5),
+            pages.azure_item("Standard_ND96isr_H100_v5", region, 99),
+        ]
+        server.put(azure_place(f"armRegionName eq '{region}'"), pages.azure_page(items))
+    report = run("azure", names=["azure-retail-prices"])
+    assert report.ok
+    assert report.sources[0].asked == 2
+    row = rows("azure")["marsnorth2", None, "Standard_D8s_v5"]
+    assert (row.hourly_micro, row.vcpus) == (500_000, 8.0)
+
+
+@pytest.mark.parametrize("listing", ["[]", "<html>", '{"Items": [7]}', '{"Items": {}}'])
+def test_azures_known_regions_do_without_the_listing(server, run, rows, listing):
+    """A listing that cannot be read costs the new regions and nothing else."""
+    server.put(azure_place("armSkuName eq 'Standard_D2s_v5'"), listing)
+    items = [
+        pages.azure_item("Standard_D8s_v5", "eastus", 0.5),
+        pages.azure_item("Standard_ND96isr_H100_v5", "eastus", 99),
+    ]
+    server.put(azure_place("armRegionName eq 'eastus'"), pages.azure_page(items))
+    assert run("azure", names=["azure-retail-prices"]).ok
+    assert rows("azure")["eastus", None, "Standard_D8s_v5"].hourly_micro == 500_000
 
 
 def test_azure_pages_spot_and_what_is_left_out(server, run, rows):

@@ -8,6 +8,7 @@ import pytest
 
 from skynb_catalog.refresh import SOURCES
 from skynb_catalog.refresh.fetching import Settings
+from tests.support import market_pages as pages
 
 LAMBDA = {
     "data": {
@@ -82,25 +83,66 @@ HYPERBOLIC = {
         }
     ]
 }
-PAGES = {
-    "lambda": ("cloud.lambdalabs.com", "api/v1/instance-types", LAMBDA),
-    "fluidstack": ("platform.fluidstack.io", "list_available_configurations", FLUIDSTACK),
-    "shadeform": ("api.shadeform.ai", "v1/instances/types", SHADEFORM),
-    "hyperbolic": ("api.hyperbolic.xyz", "v2/skypilot/catalog", HYPERBOLIC),
+VAST = {
+    "offers": [
+        pages.vast_offer("RTX 4090", 2, 0.84, cpu_cores=64, cpu_cores_effective=40, cpu_ram=131072),
+        pages.vast_offer("RTX 9999", 1, 0.01),
+    ]
 }
+RUNPOD = {
+    "data": {
+        "gpuTypes": [
+            pages.runpod_type("H100 SXM", 80, 2.99, host={"minVcpu": 20, "minMemory": 125}),
+            pages.runpod_type("Z999", 80, 0.01),
+        ]
+    }
+}
+PRIME = {
+    "items": [
+        pages.prime_offer("hyperstack", "H100_80GB", 2, 4.4),
+        pages.prime_offer("hyperstack", "Z999_80GB", 2, 0.4),
+    ],
+    "totalCount": 2,
+}
+OCI = {
+    "products.json": {"items": [pages.oci_product("B98415", 10), pages.oci_product("B1", 1)]},
+    "shapes.json": {
+        "items": [
+            pages.oci_shape(
+                "BM.GPU.H100.8", "gpu", {"ocpu": ("B98415", 112)}, gpuQty=8, bundleMemoryQty=2048
+            ),
+            pages.oci_shape("BM.GPU.Z999.8", "gpu", {"ocpu": ("B1", 112)}, gpuQty=8, bundleMemoryQty=2048),
+        ]
+    },
+}
+_OCI = "a/ocom/docs/cloudestimator2/data"
+PAGES = {
+    "lambda": ("lambda", "cloud.lambdalabs.com", {"api/v1/instance-types": LAMBDA}),
+    "fluidstack": ("fluidstack", "platform.fluidstack.io", {"list_available_configurations": FLUIDSTACK}),
+    "shadeform": ("shadeform", "api.shadeform.ai", {"v1/instances/types": SHADEFORM}),
+    "hyperbolic": ("hyperbolic", "api.hyperbolic.xyz", {"v2/skypilot/catalog": HYPERBOLIC}),
+    "vast": ("vast", "console.vast.ai", {"api/v0/bundles/": VAST}),
+    "runpod": ("runpod", "api.runpod.io", {"graphql": RUNPOD}),
+    "primeintellect": ("primeintellect", "api.primeintellect.ai", {"api/v1/availability/gpus": PRIME}),
+    "oci-estimator": ("oci", "www.oracle.com", {f"{_OCI}/{name}": page for name, page in OCI.items()}),
+}
+KEYS = """LAMBDA_API_KEY FLUIDSTACK_API_KEY SHADEFORM_API_KEY HYPERBOLIC_API_KEY VAST_API_KEY RUNPOD_API_KEY
+    PRIME_API_KEY"""
 
 
 @pytest.fixture
 def ask(server, run, monkeypatch, shipped_few):
-    """A refresh of one small cloud whose page is this."""
+    """A refresh of one small cloud whose pages are these, or all of which are this one."""
 
     def go(name, page=None):
-        host, path, right = PAGES[name]
-        body = page if isinstance(page, bytes) else json.dumps(right if page is None else page)
-        server.put(path, body, kind="application/json")
-        monkeypatch.setenv(f"{name.upper()}_API_KEY", "very-secret")
+        cloud, host, right = PAGES[name]
+        for path, own in right.items():
+            body = page if isinstance(page, bytes) else json.dumps(own if page is None else page)
+            server.put(path, body, kind="application/json")
+        for key in KEYS.split():
+            monkeypatch.setenv(key, "very-secret")
         settings = Settings(hosts={host: server.mirror}, seconds=20, pause=0.01)
-        return run(name, names=[name], sources=SOURCES, settings=settings)
+        return run(cloud, names=[name], sources=SOURCES, settings=settings)
 
     return go
 
@@ -113,28 +155,45 @@ def ask(server, run, monkeypatch, shipped_few):
         ("fluidstack", ("CANADA", None, "A100_PCIE_80GB::4"), (7_200_000, "A100-80GB", 4.0)),
         ("shadeform", ("desmoines-usa-1", None, "massed_A100-80Gx2"), (2_460_000, "A100-80GB", 2.0)),
         ("hyperbolic", ("default", None, "1x-H100-75-722"), (1_990_000, "H100", 1.0)),
+        ("vast", ("US", None, "2x-RTX_4090-32-65536"), (840_000, "RTX4090", 2.0)),
+        ("runpod", (None, None, "4x_H100-SXM_SECURE"), (11_960_000, "H100", 4.0)),
+        ("runpod", (None, None, "per-gpu:H100-SXM_SECURE"), (2_990_000, "H100", 1.0)),
+        ("primeintellect", ("us-east-1", None, "hyperstack_H100_80GBx2"), (4_400_000, "H100", 2.0)),
+        ("oci-estimator", (None, None, "BM.GPU.H100.8"), (80_000_000, "H100", 8.0)),
     ],
 )
 def test_documented_shapes(ask, rows, name, place, expected):
-    """Each page becomes rows with price, accelerator, today's date and high confidence."""
+    """Each page becomes rows with price, accelerator, today's date and a confidence; unknown GPUs do not."""
     report = ask(name)
     assert report.ok
-    row = rows(name)[place]
+    found = rows(PAGES[name][0])
+    row = found[place]
     assert (row.hourly_micro, row.accelerator, row.accelerator_count) == expected
-    assert (row.as_of, row.confidence) == (report.collected, "high")
-    assert not any("Z999" in key[2] or "kansas" in str(key[0]) for key in rows(name))
+    resold = name in {"vast", "primeintellect"}
+    assert (row.as_of, row.confidence) == (report.collected, "medium" if resold else "high")
+    assert not any("999" in key[2] or "kansas" in str(key[0]) for key in found)
+    strange = name not in {"shadeform", "hyperbolic"}
+    assert any("is not known" in reason for reason in report.sources[0].refused) == strange
 
 
 @pytest.mark.parametrize("name", PAGES)
 @pytest.mark.parametrize(
-    "page", [[], {}, [1], 7, None, b"", b"<html>", {"data": {"x": {}}}, {"vms": [3]}], ids=repr
+    "page",
+    [
+        *([], {}, [1], 7, None, b"", b"<html>", b"[" * 100_000, {"data": {"x": {}}}, {"vms": [3]}),
+        *({"offers": 1}, {"offers": [1]}, {"offers": [{}]}, {"offers": []}, {"offers": [{"gpu_name": None}]}),
+        *({"data": {"gpuTypes": [1]}}, {"data": {"gpuTypes": [{"securePrice": 1}]}}, {"errors": [1]}),
+        *({"items": 1}, {"items": [7]}, {"items": [{}]}, {"items": [{"status": "ACTIVE"}]}),
+    ],
+    ids=lambda page: repr(page)[:40],
 )
 def test_other_shapes(ask, rows, name, page):
     """A page of another shape is refused, by name, and no row changes."""
-    before = rows(name)
+    cloud = PAGES[name][0]
+    before = rows(cloud)
     report = ask(name, b"null" if page is None else page)
     assert not report.ok
-    assert rows(name) == before
+    assert rows(cloud) == before
 
 
 @pytest.mark.parametrize(
@@ -144,13 +203,27 @@ def test_other_shapes(ask, rows, name, page):
         ("fluidstack", "Api-Key"),
         ("shadeform", "X-Api-Key"),
         ("hyperbolic", "Authorization"),
+        ("vast", "Authorization"),
+        ("runpod", "Authorization"),
+        ("primeintellect", "Authorization"),
     ],
 )
 def test_keys_go_in_headers(ask, server, name, header):
     """To the one host, and into no address."""
-    ask(name)
+    report = ask(name)
     assert server.headers[0][header].endswith("very-secret")
     assert not any("secret" in place for place in server.asked)
+    assert b"secret" not in b"".join(server.bodies)
+    assert "secret" not in repr(report)
+
+
+def test_a_mirror_gets_no_key_of_an_open_source(server, run, monkeypatch, shipped_few):
+    """Sources that can do without a key send none to who stands for their host."""
+    monkeypatch.setenv("VAST_API_KEY", "very-secret")
+    monkeypatch.setenv("RUNPOD_API_KEY", "very-secret")
+    run("vast", "runpod", names=["vast", "runpod"], sources=SOURCES)
+    assert server.headers
+    assert not any("Authorization" in headers for headers in server.headers)
 
 
 @pytest.mark.parametrize(("text", "key"), [("abc\n", "abc"), ("api_key = abc\n", "abc"), ("\n", None)])

@@ -9,7 +9,6 @@ import pytest
 from skynb.cli.terminal import run
 from skynb.client import catalog as client
 from skynb.errors import SkynbError
-from skynb.planning.shared import shared_catalog
 from skynb_catalog import cache
 from skynb_catalog.snapshots import pack, stamp
 from tests.support import price_pages as pages
@@ -39,7 +38,6 @@ def server(monkeypatch, tmp_path):
     mark = stamp(packed, "2026-01-01", len(facts))
     (tmp_path / "stamp.txt").write_text("".join(f"{value}\n" for value in mark))
     monkeypatch.setattr(cache, "SHIPPED", tmp_path / "offers.xz")
-    shared_catalog.cache_clear()
     with price_server() as found:
         monkeypatch.setenv("SKYNB_CATALOG_MIRROR", found.mirror)
         gpus = {"gpu_count": 8, "gpu_name": "H100", "gpu_memory": 80.0, "gpu_vendor": "nvidia"}
@@ -49,7 +47,6 @@ def server(monkeypatch, tmp_path):
         ]
         pages.gpuhunt(found, "gcp", items)
         yield found
-    shared_catalog.cache_clear()
 
 
 def test_a_refresh_says_what_landed(server, capsys):
@@ -114,10 +111,10 @@ def test_interrupting_says_how_to_go_on(server, capsys, monkeypatch):
 
 def test_progress_is_drawn_where_somebody_looks(server, monkeypatch, capsys):
     """On a terminal, a line a source is drawn over; elsewhere nothing is."""
-    run(["catalog", "refresh", "gcp"])
+    run(["catalog", "refresh", "gcp", "--source", "gpuhunt"])
     assert "\x1b" not in capsys.readouterr().err
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    run(["catalog", "refresh", "gcp"])
+    run(["catalog", "refresh", "gcp", "--source", "gpuhunt"])
     drawn = capsys.readouterr().err
     assert "\x1b[1F\x1b[Kgpuhunt" in drawn
     assert "landed" in drawn.rpartition("\x1b[K")[2]
@@ -130,13 +127,29 @@ def test_doctor_shows_what_is_in_force_and_what_was_set_aside(server, capsys):
     assert "In force: the shipped catalog of 2026-01-01, 4 rows" in said
     assert "price zero or negative" in said
     assert "m.odd aws/us-east-1 $5e-06 spot $9e-06" in said
-    assert "Source lambda waits: set LAMBDA_API_KEY" in said
+    assert "Source lambda* waits: set LAMBDA_API_KEY" in said
     run(["catalog", "refresh", "gcp"])
     capsys.readouterr()
     assert run(["catalog", "doctor", "gcp"]) == 0
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("gcp"))
     assert line.split()[-1] == "gpuhunt"
     assert "2026-11-20 .. 2026-11-20" in line
+
+
+def test_doctor_tells_which_source_serves_a_cloud(server, capsys, monkeypatch):
+    """Those that wait for a key have a star and a line that says which; a cloud without rows is shown too."""
+    monkeypatch.delenv("GCP_BILLING_API_KEY", raising=False)
+    assert run(["catalog", "doctor", "gcp", "vast"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    columns = {line.split()[0]: " ".join(line.split()) for line in lines if line.startswith(("gcp", "vast"))}
+    assert columns["gcp"].endswith("gpuhunt, gcp-skus* -")
+    assert columns["vast"].startswith("vast 0 0 - ")
+    assert columns["vast"].endswith(" vast -")
+    assert [line for line in lines if "waits" in line] == ["Source gcp-skus* waits: set GCP_BILLING_API_KEY."]
+    monkeypatch.setenv("GCP_BILLING_API_KEY", "very-secret")
+    gcp = client.doctor("gcp").to_dict()["clouds"][0]
+    assert (gcp["served_by"], gcp["waiting"]) == (("gpuhunt", "gcp-skus"), ())
+    assert "secret" not in str(client.doctor())
 
 
 def test_doctor_gives_every_row_as_json(server, capsys):

@@ -56,7 +56,7 @@ class AwsBulk(Source):
             raise WebError("AWS's index of regions has another shape than it had")
         return sorted(name for name in regions if _REGION.fullmatch(name))
 
-    def fetch(self, web: Web, unit: str, fetched: Fetched) -> Iterator[Fact]:
+    def fetch(self, web: Web, unit: str, known: Known, fetched: Fetched) -> Iterator[Fact]:
         url = f"{_HOST}/offers/v1.0/aws/AmazonEC2/current/{unit}/index.csv"
         response = web.get(url, marks=fetched.marks, most=2000 * MEGABYTE)
         fetched.marks = response.marks

@@ -44,7 +44,7 @@ class AwsSpot(Source):
             answer = self._client("us-east-1").describe_regions()
         return sorted(str(region["RegionName"]) for region in answer["Regions"])
 
-    def fetch(self, web: Web, unit: str, fetched: Fetched) -> Iterator[Fact]:
+    def fetch(self, web: Web, unit: str, known: Known, fetched: Fetched) -> Iterator[Fact]:
         with _errors(unit):
             client = self._client(unit)
             zones = client.describe_availability_zones()["AvailabilityZones"]

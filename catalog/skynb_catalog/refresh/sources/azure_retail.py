@@ -1,11 +1,13 @@
 """Azure's retail prices, open to all: pages of a thousand items, one walk a region, on-demand and spot.
 
 Windows, dedicated hosts and the old low-priority meters are left out. It knows no sizes; they come from what
-is known of a type already.
+is known of a type already. Which regions there are it says nowhere; those that price one common type are
+walked besides the known ones; clouds of governments and of China and edge zones are left out.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 _URL = "https://prices.azure.com/api/retail/prices"
 _PAGES = 200  # a region has about ten
+_EVERYWHERE = "Standard_D2s_v5"  # in each region that was known in 2026
+_REGION = re.compile(r"(?!us(gov|dod|nat|sec)|china|delos|att|microsoft|sgx)[a-z]{4,30}\d?")
 
 
 class AzureRetail(Source):
@@ -30,32 +34,45 @@ class AzureRetail(Source):
     seconds = 1800.0
 
     def units(self, web: Web, known: Known, clouds: frozenset[str]) -> list[str]:
-        return sorted(known.regions.get("azure", ()))
+        regions = known.regions("azure")
+        try:
+            for page in _pages(web, f"armSkuName eq '{_EVERYWHERE}'"):
+                regions |= {str(item.get("armRegionName")) for item in _items(page)}
+        except WebError:
+            if web.over() or not regions:
+                raise  # else the known ones will do
+        return sorted(name for name in regions if _REGION.fullmatch(name))
 
-    def fetch(self, web: Web, unit: str, fetched: Fetched) -> Iterator[Fact]:
-        wanted = (
-            f"serviceName eq 'Virtual Machines' and priceType eq 'Consumption' and armRegionName eq '{unit}'"
-        )
-        url = f"{_URL}?api-version=2023-01-01-preview&$filter={quote(wanted)}"
-        for _ in range(_PAGES):
-            page = web.json(url)
+    def fetch(self, web: Web, unit: str, known: Known, fetched: Fetched) -> Iterator[Fact]:
+        for page in _pages(web, f"armRegionName eq '{unit}'"):
             yield from parse(unit, page, fetched)
-            url = str(page.get("NextPageLink") or "")
-            if not url:
-                return
-            if urlsplit(url)[:2] != urlsplit(_URL)[:2]:
-                raise WebError("Azure's next page lies on another host: not followed")
-        raise WebError(f"Azure's prices of {unit} do not end")
+
+
+def _pages(web: Web, condition: str) -> Iterator[Any]:
+    """The pages of virtual machines of which this holds."""
+    wanted = f"serviceName eq 'Virtual Machines' and priceType eq 'Consumption' and {condition}"
+    url = f"{_URL}?api-version=2023-01-01-preview&$filter={quote(wanted)}"
+    for _ in range(_PAGES):
+        page = web.json(url)
+        yield page
+        url = str(page.get("NextPageLink") or "")
+        if not url:
+            return
+        if urlsplit(url)[:2] != urlsplit(_URL)[:2]:
+            raise WebError("Azure's next page lies on another host: not followed")
+    raise WebError(f"Azure's prices where {condition} do not end")
+
+
+def _items(page: Any) -> list[dict[str, Any]]:
+    items = page.get("Items") if isinstance(page, dict) else None
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise WebError("Azure's page of prices has another shape than it had")
+    return items
 
 
 def parse(region: str, page: Any, fetched: Fetched) -> Iterator[Fact]:
     """The rows of one page. Raises WebError if it is none."""
-    items = page.get("Items") if isinstance(page, dict) else None
-    if not isinstance(items, list):
-        raise WebError("Azure's page of prices has another shape than it had")
-    for item in items:
-        if not isinstance(item, dict):
-            raise WebError("Azure's page of prices has another shape than it had")
+    for item in _items(page):
         name, product, meter = (
             str(item.get(key) or "") for key in ("armSkuName", "productName", "meterName")
         )

@@ -28,7 +28,7 @@ class Fluidstack(Source):
     def units(self, web: Web, known: Known, clouds: frozenset[str]) -> list[str]:
         return ["configurations"]
 
-    def fetch(self, web: Web, unit: str, fetched: Fetched) -> Iterator[Fact]:
+    def fetch(self, web: Web, unit: str, known: Known, fetched: Fetched) -> Iterator[Fact]:
         secret = None if web.mirror else self.key.read()
         yield from parse(web.json(_URL, headers={"api-key": secret} if secret else None), fetched)
 

@@ -78,7 +78,7 @@ class Gpuhunt(Source):
     def units(self, web: Web, known: Known, clouds: frozenset[str]) -> list[str]:
         return [cloud for cloud in self.clouds if cloud in clouds]
 
-    def fetch(self, web: Web, unit: str, fetched: Fetched) -> Iterator[Fact]:
+    def fetch(self, web: Web, unit: str, known: Known, fetched: Fetched) -> Iterator[Fact]:
         provider = _PROVIDERS[unit]
         version = web.text(f"{_BASE}/{provider}/version")
         found = _VERSION.fullmatch(version)

@@ -26,7 +26,7 @@ class Hyperbolic(Keyed):
     def units(self, web: Web, known: Known, clouds: frozenset[str]) -> list[str]:
         return ["machines"]
 
-    def fetch(self, web: Web, unit: str, fetched: Fetched) -> Iterator[Fact]:
+    def fetch(self, web: Web, unit: str, known: Known, fetched: Fetched) -> Iterator[Fact]:
         yield from parse(web.json(_URL, headers={"Authorization": f"Bearer {self.secret()}"}), fetched)
 
 

@@ -28,7 +28,7 @@ class Lambda(Keyed):
     def units(self, web: Web, known: Known, clouds: frozenset[str]) -> list[str]:
         return ["instance-types"]
 
-    def fetch(self, web: Web, unit: str, fetched: Fetched) -> Iterator[Fact]:
+    def fetch(self, web: Web, unit: str, known: Known, fetched: Fetched) -> Iterator[Fact]:
         yield from parse(web.json(_URL, headers={"Authorization": f"Bearer {self.secret()}"}), fetched)
 
 
