@@ -207,7 +207,8 @@ def _sizes(vendor: str | None) -> str:
 def _amount(quantity: QuantityLike | None) -> Amount | None:
     if quantity is None:
         return None
-    return Amount(float(quantity.value), quantity.at_least, quantity.per_cpu)
+    # `4x` means four GiB for each vCPU or more, as in SkyPilot.
+    return Amount(float(quantity.value), quantity.at_least or quantity.per_cpu, quantity.per_cpu)
 
 
 def _listed(names: Sequence[str]) -> str:

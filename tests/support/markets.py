@@ -38,7 +38,10 @@ IN_ODD = {"aws": ("L4", 1.0), "gcp": ("A100", 1.0), "vast": None}
 
 
 def _filled(row: Fact) -> Fact:
-    name, count = (IN_ODD[row.cloud] if row.instance_type == "odd" else IN_IT[row.instance_type]) or (None, None)
+    name, count = (IN_ODD[row.cloud] if row.instance_type == "odd" else IN_IT[row.instance_type]) or (
+        None,
+        None,
+    )
     return row._replace(accelerator=name, accelerator_count=count)
 
 
@@ -111,7 +114,9 @@ scopes = st.builds(
     spot=st.sampled_from([None, True, False, False]),
 )
 rules = st.one_of(
-    st.tuples(scopes, st.sampled_from([10.0, 50.0, 100.0])).map(lambda two: Rule(two[0], "off", percent=two[1])),
+    st.tuples(scopes, st.sampled_from([10.0, 50.0, 100.0])).map(
+        lambda two: Rule(two[0], "off", percent=two[1])
+    ),
     st.tuples(scopes, st.sampled_from([0, 150_000, 10**6])).map(
         lambda two: Rule(two[0], "deal", hourly_micro=two[1])
     ),
@@ -166,9 +171,7 @@ def task_of(asked: Asked, name: str | None = None, **changes: Any) -> Task:
 
 def ladder(rows: Sequence[Fact], asked: Asked, blocked: Sequence[Scope] = ()) -> list[Way]:
     """Every machine that does, best first, each once."""
-    groups = [
-        sorted(_group(rows, wish, number, asked, blocked)) for number, wish in enumerate(asked.wanted)
-    ]
+    groups = [sorted(_group(rows, wish, number, asked, blocked)) for number, wish in enumerate(asked.wanted)]
     every = [one for group in groups for one in group]
     first: dict[Any, Way] = {}
     for one in every if asked.ordered else sorted(every):
