@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from skynb_catalog.accelerators import Accelerator, by_driver_name, by_memory, resolve
 from skynb_catalog.errors import CatalogError, UnknownAcceleratorError
-from skynb_catalog.offers import Amount, Listing, Offer, Query, Scope
+from skynb_catalog.offers import USUAL_ARCH, Amount, Listing, Offer, Query, Scope
 from skynb_catalog.store import Catalog
 
 __all__ = [
+    "USUAL_ARCH",
     "Accelerator",
     "Amount",
     "Catalog",

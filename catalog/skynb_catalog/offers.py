@@ -117,15 +117,18 @@ class Amount(NamedTuple):
     per_cpu: bool = False
 
 
+USUAL_ARCH = "x86_64"  # of machines of which nobody says it
+
+
 class Query(NamedTuple):
     """What an offer must be.
 
     accelerators: canonical names, any of which will do, `count` of them; none named means a machine without
     any, unless `instance_type` names the machine. A region or zone also admits offers that state none.
     spot: only offers with a spot price, ranked by it. max_hourly_micro limits the price that ranks.
-    arch also admits offers that state none. local_disk: GiB; local_disk_kind `nvme` admits that only, None
-    any. within: only offers of this scope; without: none of any of these. clouds None: every cloud. limit
-    None: all.
+    arch `x86_64` also admits offers that state none. local_disk: GiB; local_disk_kind `nvme` admits that
+    only, None any. within: only offers of this scope; without: none of any of these. clouds None: every
+    cloud. limit None: all.
     """
 
     accelerators: tuple[str, ...] = ()

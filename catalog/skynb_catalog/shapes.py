@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from skynb_catalog.offers import USUAL_ARCH
+
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Collection, Iterable, Iterator
@@ -115,7 +117,8 @@ def tests(query: Query) -> Iterator[tuple[Reason, Clause]]:
     if query.memory is not None:
         yield "memory", _enough("memory", query.memory, 1024)
     if query.arch is not None:
-        yield "arch", Clause("s.arch IN (?, '')", (query.arch,))
+        unsaid = " OR s.arch = ''" if query.arch == USUAL_ARCH else ""
+        yield "arch", Clause(f"(s.arch = ?{unsaid})", (query.arch,))
     if query.clouds is not None:
         inner = f"SELECT id FROM cloud WHERE name IN ({marks(query.clouds)})"  # noqa: S608 - marks only
         yield "cloud", Clause(f"s.cloud IN ({inner})", tuple(query.clouds))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from skynb.errors import NoOfferError, SpecError
-from skynb_catalog import Amount, Query, UnknownAcceleratorError, by_memory, resolve
+from skynb_catalog import USUAL_ARCH, Amount, Query, UnknownAcceleratorError, by_memory, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -49,7 +49,6 @@ SKYPILOT_CLOUDS = frozenset(
 _ALSO = {"k8s": "kubernetes"}
 ARCH_LABEL = "kubernetes.io/arch"  # the well-known label; SkyPilot's resources have no field of their own
 _ARCHES = {"amd64": "x86_64", "x86_64": "x86_64", "arm64": "arm64", "aarch64": "arm64"}
-_USUAL_ARCH = "x86_64"
 _DEFAULT_CPUS = Amount(8.0, at_least=True)
 _DEFAULT_MEMORY = Amount(4.0, at_least=True, per_cpu=True)
 
@@ -178,7 +177,7 @@ def _arch(labels: Mapping[str, str], *, usual: bool) -> str | None:
     """The architecture that the label names; without one, what programs are usually built for."""
     asked = labels.get(ARCH_LABEL)
     if asked is None:
-        return _USUAL_ARCH if usual else None
+        return USUAL_ARCH if usual else None
     if asked.casefold() not in _ARCHES:
         raise SpecError(
             f"{asked!r} is not an architecture",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from skynb.planning.asks import LOCAL, SIMULATED, simulated
 from skynb.planning.model import HOUR, Candidate
+from skynb_catalog import USUAL_ARCH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -90,7 +91,7 @@ def admits(ask: Ask, offer: Offer) -> bool:
         (ask.cloud in {None, offer.cloud} or (ask.cloud == SIMULATED and simulated(offer.cloud)))
         and _place(query, offer)
         and query.instance_type in {None, offer.instance_type}
-        and (own or query.arch is None or offer.arch in {None, query.arch})
+        and (own or query.arch in {None, offer.arch or USUAL_ARCH})
         and _accelerated(query, offer, own=own)
         and (own or _disk(query, offer))
         and _enough(query.cpus, offer.vcpus, offer.vcpus, own=own)

@@ -229,7 +229,7 @@ def fits(row: Fact, wish: Mapping[str, Any]) -> bool:
         and wish.get("instance_type") in {None, row.instance_type}
         and _enough(cpus, row.vcpus, row.vcpus)
         and _enough(memory, row.memory_gib, row.vcpus)
-        and (arch is None or row.arch in {None, arch})
+        and arch in {None, row.arch or "x86_64"}
         and _disk(wish.get("local_disk"), row)
     )
 

@@ -67,7 +67,7 @@ queries = st.builds(
     instance_type=st.sampled_from([None, None, "a"]),
     spot=st.booleans(),
     max_hourly_micro=st.sampled_from([None, None, 200]),
-    arch=st.sampled_from([None, None, "arm64"]),
+    arch=st.sampled_from([None, None, "arm64", "x86_64"]),
     local_disk=st.one_of(
         st.none(), st.none(), st.builds(Amount, st.sampled_from([100, 838.19, 20]), st.booleans())
     ),
@@ -116,7 +116,7 @@ def fits(row, query):
         and (query.region is None or row.region in {None, query.region})
         and (query.zone is None or row.zone in {None, query.zone})
         and query.instance_type in {None, row.instance_type}
-        and (query.arch is None or row.arch in {None, query.arch})
+        and query.arch in {None, row.arch or "x86_64"}
         and enough(query.local_disk, row.local_disk_gib, row.vcpus)
         and query.local_disk_kind in {None, row.local_disk_kind}
         and (query.within is None or belongs(row, query.within, query))
@@ -147,7 +147,7 @@ def why_not(row, query, rows):
         or query.local_disk_kind not in {None, row.local_disk_kind},
         "vCPUs": not enough(query.cpus, row.vcpus, row.vcpus),
         "memory": not enough(query.memory, row.memory_gib, row.vcpus),
-        "arch": query.arch is not None and row.arch not in {None, query.arch},
+        "arch": query.arch not in {None, row.arch or "x86_64"},
         "cloud": query.clouds is not None and row.cloud not in query.clouds,
         "region": query.region is not None and row.region not in {None, query.region},
         "zone": query.zone is not None and row.zone not in {None, query.zone},

@@ -83,7 +83,7 @@ def test_the_shipped_prices_are_these_sums():
     """With the published prices of parts, every shipped machine of these families costs what is published."""
     shipped = [
         row
-        for row in facts(cache.SHIPPED.read_bytes())
+        for row in facts(cache.shipped_packed())
         if row.cloud == "gcp" and row.region == "us-central1" and row.instance_type.split("-")[0] in FAMILIES
         if row.accelerator in {None, "T4", "A100", "A100-80GB"}
     ]

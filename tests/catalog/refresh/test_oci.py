@@ -43,7 +43,7 @@ def test_shipped_sizes_cost_what_ships():
 
     shipped = {
         row.instance_type: row.hourly_micro
-        for row in facts(cache.SHIPPED.read_bytes())
+        for row in facts(cache.shipped_packed())
         if row.cloud == "oci" and ".E4.Flex" in row.instance_type
     }
     found, _ = parsed(shape("VM.Standard.E4.Flex", "flexible"), known=shipped)

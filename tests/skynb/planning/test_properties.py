@@ -23,7 +23,8 @@ from skynb.planning.terms import NO_TERMS
 from skynb.planning.why import why
 from skynb.spec import Dag
 from tests.support import markets
-from tests.support.facts import catalog_in, fact
+from tests.support.catalogs import catalog_in
+from tests.support.facts import fact
 from tests.support.markets import Asked, ladder, task_of
 
 NOW = datetime(2026, 1, 21, tzinfo=timezone.utc)
