@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from skynb.errors import NoOfferError, SpecError
 from skynb_catalog import USUAL_ARCH, Amount, Query, UnknownAcceleratorError, by_memory, resolve
@@ -70,6 +70,33 @@ class Ask:
     def without_defaults(self) -> Query:
         """For machines that are what they are: this one, whatever its size."""
         return self.query._replace(cpus=None, memory=None) if self.defaulted else self.query
+
+
+def to_plain(wanted: Ask) -> dict[str, Any]:
+    """The ask in plain JSON types, the query's words by name; `from_plain` is the reverse."""
+    query = {
+        name: _plain(value)
+        for name, value in wanted.query._asdict().items()
+        if value != Query._field_defaults[name]
+    }
+    return {**asdict(replace(wanted, query=Query())), "query": query}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Amount):
+        return value._asdict()
+    return list(value) if isinstance(value, tuple) else value
+
+
+def from_plain(page: dict[str, Any]) -> Ask:
+    """The ask that `to_plain` wrote."""
+    query: dict[str, Any] = {}
+    for name, value in page["query"].items():
+        if isinstance(value, dict):
+            query[name] = Amount(**value)
+        else:
+            query[name] = tuple(value) if isinstance(value, list) else value
+    return Ask(**{**page, "query": Query(**query)})
 
 
 def ask(item: ItemLike, alternative: int, *, enabled: Sequence[str] | None, known: Collection[str]) -> Ask:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from skynb.planning.asks import from_plain
 from skynb.planning.blocks import covers
 from skynb.planning.candidates import preferred, ranked
 from skynb.planning.market import Market
@@ -36,5 +37,5 @@ def ladder(
 
 def _rest(task: TaskPlan, market: Market | None) -> Iterator[Candidate]:
     source = market or Market(shared_catalog(), terms=own_terms())
-    groups = [source.best(wanted, task.task, task.num_nodes, None) for wanted in task.asks]
+    groups = [source.best(wanted, task.task, task.num_nodes, None) for wanted in map(from_plain, task.asks)]
     yield from preferred(groups) if task.ordered else ranked(groups, source.rank)

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import structs
 
-from skynb.planning.asks import Ask
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -94,8 +92,8 @@ class TaskPlan(msgspec.Struct, frozen=True):
 
     alternatives: the next best, in order, without the choice; more: how many further candidates there are (an
     offer that fits two alternatives of the task counts for each). estimate: where the hours come from. asks:
-    the alternatives as queries of the catalog, with which `ladder` goes on where `alternatives` ends. stale:
-    notes on prices that are too old to rely on.
+    the alternatives as queries of the catalog (`asks.to_plain`), with which `ladder` goes on where
+    `alternatives` ends. stale: notes on prices that are too old to rely on.
     """
 
     task: str | None
@@ -105,7 +103,7 @@ class TaskPlan(msgspec.Struct, frozen=True):
     more: int
     rejected: tuple[Rejection, ...]
     estimate: str
-    asks: tuple[Ask, ...]
+    asks: tuple[dict[str, Any], ...]
     ordered: bool
     stale: tuple[str, ...] = ()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from skynb.errors import NoOfferError, SkynbError, SpecError
-from skynb.planning.asks import LOCAL, Ask, ask
+from skynb.planning.asks import LOCAL, Ask, ask, to_plain
 from skynb.planning.candidates import preferred, ranked
 from skynb.planning.estimates import Estimates, Hours, Run
 from skynb.planning.market import (
@@ -247,7 +247,7 @@ def task_plan(alternatives: Alternatives, shown: Sequence[Candidate], more: int)
         more=more,
         rejected=tuple(dict.fromkeys(alternatives.rejected)),
         estimate=market.estimates.origin(task.name, choice.accelerator, choice.accelerator_count),
-        asks=tuple(alternatives.asks),
+        asks=tuple(map(to_plain, alternatives.asks)),
         ordered=alternatives.ordered,
         stale=_stale(choice, age),
     )
