@@ -121,7 +121,7 @@ def _open(path: str | Path, stamp: Stamp) -> sqlite3.Connection | None:
     try:
         marked = db.execute("SELECT value FROM meta WHERE key = 'hash'").fetchone()
         pages = db.execute("PRAGMA page_count").fetchone()[0] * db.execute("PRAGMA page_size").fetchone()[0]
-    except sqlite3.Error:
+    except (sqlite3.Error, TypeError, ValueError):  # a damaged schema need not even be text
         db.close()
         return None
     if marked != (stamp.hash,) or pages != size:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# What damaged rows make of a question where SQLite itself notices nothing.
+_NONSENSE = (TypeError, ValueError, LookupError, ArithmeticError)
+
 
 class Catalog:
     """A snapshot of offers. Read-only; one object may serve several threads."""
@@ -118,6 +121,9 @@ class Catalog:
             except sqlite3.DatabaseError as error:
                 if not self._shipped or isinstance(error, sqlite3.ProgrammingError):
                     raise CatalogError("the catalog cannot be read", why=str(error)) from error
+            except _NONSENSE:
+                if not self._shipped:
+                    raise
             # Pages damaged behind the header show only now; the snapshot is at hand, so mend it once.
             self._db.close()
             cache.discard(self.stamp)
