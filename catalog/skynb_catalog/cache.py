@@ -13,6 +13,7 @@ from functools import cache
 from os import path as paths
 from typing import TYPE_CHECKING
 
+from skynb_catalog import seals
 from skynb_catalog.errors import CatalogError
 from skynb_catalog.offers import Stamp
 
@@ -91,6 +92,7 @@ def discard(stamp: Stamp) -> None:
     """Forget a database that turned out to be corrupt, so that the next `connect` builds it anew."""
     with suppress(OSError):
         os.unlink(cached(_file_name(stamp)))
+    seals.unseal(cached(_file_name(stamp)))
     _own_folder.cache_clear()
 
 
@@ -111,9 +113,11 @@ def _own_folder() -> str:
 
 
 def _open(path: str | Path, stamp: Stamp) -> sqlite3.Connection | None:
-    """A connection, or None if the file is missing, cut short, or of something else."""
+    """A connection, or None if the file is missing, damaged, or of something else."""
     name = paths.abspath(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     try:
+        if not seals.is_sound(os.fspath(path)):
+            return None
         size = os.stat(path).st_size
         db = sqlite3.connect(f"file:{name}?mode=ro&immutable=1", uri=True, check_same_thread=False)
     except (OSError, sqlite3.Error):
@@ -155,6 +159,7 @@ def build(path: str | Path, stamp: Stamp, packed: bytes) -> None:
         with Path(name).open("rb") as written:
             os.fsync(written.fileno())  # a crash after the rename must not leave holes behind it
         Path(name).replace(path)
+        seals.seal(str(path))
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise

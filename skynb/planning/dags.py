@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from msgspec import structs
+
 from skynb.errors import NoOfferError, SkynbError, SpecError
 from skynb.planning.market import hours_text
 from skynb.planning.model import HOUR, Candidate, Transfer
@@ -66,6 +68,7 @@ def plan_dag(dag: DagLike, market: Market, minimize: Minimize) -> Plan:
         )
         for index, task in enumerate(tasks)
     ]
+    steps = _everywhere(steps)
     options = [[_option(one, step, tariff) for one in step.ways] for step in steps]
     goal = Goal(minimize, market.deadline_seconds)
     placed = _placed(options, edges, goal, tariff, steps, group=group)
@@ -128,6 +131,21 @@ def _ways(
         found += market.by_place(wanted, task.name, task.num_nodes, ceiling)
     firm = [one for one in found if not one.hint]
     return firm or found
+
+
+def _everywhere(steps: Sequence[Step]) -> list[Step]:
+    """The steps with the ways that have no region in all regions that others of their cloud name."""
+    regions: dict[str, set[str]] = {}
+    for step in steps:
+        for one in step.ways:
+            if one.region:
+                regions.setdefault(one.cloud, set()).add(one.region)
+
+    def placed(one: Candidate) -> list[Candidate]:
+        named = () if one.region else sorted(regions.get(one.cloud, ()))
+        return [structs.replace(one, region=region) for region in named] or [one]
+
+    return [step._replace(ways=[way for one in step.ways for way in placed(one)]) for step in steps]
 
 
 def _dearest(tariff: Tariff, gigabytes: float) -> int:

@@ -89,7 +89,8 @@ class Market:
         """The candidates for an ask, in order, at most `limit`."""
 
         def read(part: Part) -> list[Offer]:
-            return self.catalog.offers(part.query._replace(limit=limit if part.limited else None))
+            enough = limit if part.limited and not self._checks_blocks(wanted) else None
+            return self.catalog.offers(part.query._replace(limit=enough))
 
         def make() -> list[Candidate]:
             return list(islice(self._ranked(wanted, task, nodes, read, limit), limit))
@@ -212,6 +213,8 @@ class Market:
         self, part: Part, wanted: Ask, seconds: int, nodes: int, offers: list[Offer]
     ) -> list[Candidate]:
         found = [candidate(one, wanted, seconds, hint=self._is_hint(one, wanted)) for one in offers]
+        if self._checks_blocks(wanted):
+            found = [one for one in found if not any(covers(held, one) for held in self._blocked)]
         if part.rule is None and not any(one.hint for one in found):
             return found
         if part.rule is not None:
@@ -225,6 +228,10 @@ class Market:
         for part, seconds in self._split(query, task):
             if seconds is not None and not self.too_slow(seconds):
                 yield part, seconds
+
+    def _checks_blocks(self, wanted: Ask) -> bool:
+        """Whether candidates have a place from the ask, by which the catalog cannot leave them out."""
+        return bool(self._blocked) and (wanted.query.region is not None or wanted.zone_name is not None)
 
     def _split(self, query: Query, task: str | None) -> Iterator[tuple[Query, int | None]]:
         """The query by groups of accelerators that take the same time."""

@@ -50,7 +50,7 @@ def test_where_the_cache_lies(monkeypatch, tmp_path):
 
 
 def test_processes_that_start_at_once_all_get_a_whole_catalog(own_cache):
-    """Four processes with an empty cache: same answers, one file, no leftovers."""
+    """Four processes with an empty cache: same answers, one file and its seal, no leftovers."""
     running = [
         subprocess.Popen([sys.executable, "-c", OPEN], stdout=subprocess.PIPE, env=os.environ.copy())
         for _ in range(4)
@@ -58,7 +58,7 @@ def test_processes_that_start_at_once_all_get_a_whole_catalog(own_cache):
     answers = {process.communicate()[0] for process in running}
     assert [process.returncode for process in running] == [0] * 4
     assert len(answers) == 1
-    assert [path.suffix for path in own_cache.iterdir()] == [".sqlite"]
+    assert sorted(path.suffix for path in own_cache.iterdir()) == [".seal", ".sqlite"]
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "text", "other"])

@@ -120,3 +120,17 @@ def test_a_ladder_goes_on_where_the_plan_ends(catalog_of, say):
     found = plan(say.task(), catalog=catalog, now=NOW)
     rungs = [one.region for one in found.ladder(market=Market(catalog))]
     assert rungs == [f"r{n:02}" for n in range(80)]
+
+
+def test_a_place_that_the_task_names_can_be_blocked(catalog_of, say):
+    """Where the catalog states no region, or the account's own name of a zone, the failure still counts."""
+    catalog = catalog_of([say.fact(cloud="oci", region=None), say.fact(zone="use1-az1")])
+    for infra in ("oci/fra", "aws/us-east-1/us-east-1a"):
+        wanted = say.task(say.Item(infra=say.at(infra)))
+        tried = plan(wanted, catalog=catalog, now=NOW).choice
+        assert tried.infra == infra
+        for failure in ("capacity", "zone", "region"):
+            if failure == "zone" and tried.zone is None:
+                continue
+            with pytest.raises(NoOfferError, match="is blocked"):
+                plan(wanted, catalog=catalog, now=NOW, blocks=[block(failure, tried, AT, "none left")])

@@ -208,3 +208,18 @@ def test_graphs_are_placed_as_brute_force_does(prices, sizes, arrows, nodes):
     assert found.cost_micro == sum(one.cost_micro for one in found.tasks) + sum(
         one.micro for one in found.transfers
     )
+
+
+def test_a_price_that_holds_everywhere_is_had_beside_the_others(catalog_of, say):
+    """A machine without region runs in the region of the others, and no data leaves for it."""
+    catalog = catalog_of(
+        [
+            say.fact(cloud="oci", region=None, accelerator="L4", accelerator_count=1.0),
+            say.fact(cloud="oci", region="fra", instance_type="n", accelerator="H100", accelerator_count=1.0),
+        ]
+    )
+    tasks = [say.task(say.gpu("L4"), name="a", outputs={"oci://x": 1e6}), say.task(say.gpu("H100"), name="b")]
+    for graph in (dag(*tasks), dag(*tasks, group=True)):
+        found = plan(graph, catalog=catalog, now=NOW)
+        assert [one.choice.infra for one in found.tasks] == ["oci/fra", "oci/fra"]
+        assert all(one.seconds == 0 for one in found.transfers)

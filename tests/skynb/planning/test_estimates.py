@@ -76,7 +76,6 @@ def test_a_deadline_takes_the_cheapest_that_meets_it(fleet, say):
     hours = {"H100": 1, "A100": 1.5, "T4": 10}
     found = plan(any_of_three(say), deadline_hours=4, hours=hours, catalog=fleet, now=NOW)
     assert order(found) == ["a100", "h100"]
-    assert "nothing fits T4:1" in [one.reason[:17] for one in found.tasks[0].rejected]
     assert any("10 h on T4, later than the deadline" in one.reason for one in found.tasks[0].rejected)
     with pytest.raises(NoOfferError, match=r"1 h on H100, later than the deadline"):
         plan(say.task(say.gpu("H100")), deadline_hours=0.5, hours=hours, catalog=fleet, now=NOW)
