@@ -5,11 +5,11 @@ Machines are tested type by type. Only the types that pass are read offer by off
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from skynb_catalog.places import by_place
 from skynb_catalog.search import count
-from skynb_catalog.shapes import Clause, both, machine, tests
+from skynb_catalog.shapes import Clause, Reason, both, machine, tests
 
 if TYPE_CHECKING:
     import sqlite3
@@ -17,23 +17,6 @@ if TYPE_CHECKING:
 
     from skynb_catalog.offers import Amount, Query
 
-Reason = Literal[
-    "other accelerator",
-    "other count",
-    "instance type",
-    "local disk",
-    "vCPUs",
-    "memory",
-    "arch",
-    "cloud",
-    "region",
-    "zone",
-    "set aside",
-    "no spot price",
-    "above the price limit",
-    "within",
-    "without",
-]
 _ORDER = get_args(Reason)  # of the tests; what fails one is not put to the next
 
 

@@ -5,7 +5,7 @@ Each word of the query is one test; `why_not` asks the same tests one by one.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from skynb_catalog.offers import USUAL_ARCH
 
@@ -14,7 +14,25 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
     from skynb_catalog.offers import Amount, Query
-    from skynb_catalog.refusals import Reason
+
+# Why a row is no candidate, in the order in which it is asked; `why_not` counts them.
+Reason = Literal[
+    "other accelerator",
+    "other count",
+    "instance type",
+    "local disk",
+    "vCPUs",
+    "memory",
+    "arch",
+    "cloud",
+    "region",
+    "zone",
+    "set aside",
+    "no spot price",
+    "above the price limit",
+    "within",
+    "without",
+]
 
 _FRACTION_SLACK = 10  # thousandths: a third is written 0.33, 0.333 or 0.33333333
 

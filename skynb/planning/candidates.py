@@ -6,8 +6,9 @@ from heapq import merge
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from skynb.planning.amounts import HOUR
 from skynb.planning.asks import LOCAL, SIMULATED, simulated
-from skynb.planning.model import HOUR, Candidate
+from skynb.planning.model import Candidate
 from skynb_catalog import USUAL_ARCH
 
 if TYPE_CHECKING:

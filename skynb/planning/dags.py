@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec import structs
 
 from skynb.errors import NoOfferError, SkynbError, SpecError
-from skynb.planning.market import hours_text
-from skynb.planning.model import HOUR, Candidate, Transfer
+from skynb.planning.amounts import HOUR, hours_text
+from skynb.planning.model import Candidate, Transfer
 from skynb.planning.placement import (
     Edge,
     Goal,

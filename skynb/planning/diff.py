@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from skynb.planning.why_not import dollars
+from skynb.planning.amounts import dollars
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,9 +9,7 @@ from html import escape
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from skynb.planning.market import hours_text
-from skynb.planning.model import HOUR
-from skynb.planning.why_not import dollars
+from skynb.planning.amounts import HOUR, dollars, hours_text
 from skynb.tables import html_table, price_bars, text_table
 
 if TYPE_CHECKING:

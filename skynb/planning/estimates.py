@@ -9,7 +9,7 @@ from typing import TypeAlias
 import msgspec
 
 from skynb.errors import SpecError
-from skynb.planning.model import HOUR
+from skynb.planning.amounts import HOUR
 from skynb_catalog import UnknownAcceleratorError, resolve
 
 Hours: TypeAlias = "float | Mapping[str, float] | Callable[[str | None, float], float]"

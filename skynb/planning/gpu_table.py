@@ -5,9 +5,9 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
+from skynb.planning.amounts import dollars
 from skynb.planning.display import saving
 from skynb.planning.model import days_between
-from skynb.planning.why_not import dollars
 from skynb.tables import html_table, price_bars, text_table
 
 if TYPE_CHECKING:

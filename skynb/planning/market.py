@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from msgspec import structs
 
+from skynb.planning.amounts import HOUR, hours_text
 from skynb.planning.asks import LOCAL, Ask, cloud_name
 from skynb.planning.blocks import active, covers
 from skynb.planning.candidates import Rank, admits, by_cost, by_time, candidate, ranked
 from skynb.planning.estimates import Estimates
-from skynb.planning.model import HOUR
 from skynb.planning.terms import NO_TERMS, Rule, Terms
 from skynb.planning.this_machine import this_machine
 from skynb_catalog import Query
@@ -304,11 +304,6 @@ class Market:
 
     def _is_old(self, as_of: str | None) -> bool:
         return as_of is None or (self.today - date.fromisoformat(as_of)).days > FRESH_MARKETPLACE_DAYS
-
-
-def hours_text(seconds: int) -> str:
-    """Seconds as a reader wants them: `1.5 h`, `20 min`."""
-    return f"{seconds / HOUR:.3g} h" if seconds >= HOUR else f"{seconds / 60:.3g} min"
 
 
 def _on_terms(one: Candidate, rule: Rule, nodes: int) -> Candidate:

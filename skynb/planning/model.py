@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import structs
 
+from skynb.planning.amounts import HOUR
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SCHEMA = 2  # of the encoded plan; raise it when a field changes its meaning
-HOUR = 3600
 
 
 class Candidate(msgspec.Struct, frozen=True):

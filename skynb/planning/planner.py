@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from skynb.errors import NoOfferError, SkynbError, SpecError
+from skynb.planning.amounts import HOUR
 from skynb.planning.asks import LOCAL, Ask, ask, to_plain
 from skynb.planning.candidates import preferred, ranked
 from skynb.planning.estimates import Estimates, Hours, Run
@@ -19,7 +20,6 @@ from skynb.planning.market import (
     Market,
 )
 from skynb.planning.model import (
-    HOUR,
     SCHEMA,
     Candidate,
     Plan,
@@ -338,7 +338,7 @@ def _stale(choice: Candidate, age: int | None) -> tuple[str, ...]:
         else ("on-demand", FRESH_DAYS)
     )
     if age is None:
-        return (f"the {kind} price of {choice.instance_type} carries no date; take it as a hint",)
+        return (f"the {kind} price of {choice.instance_type} carries no date",)
     if age > fresh:
         return (f"the {kind} price of {choice.instance_type} is {age} days old ({fresh} would be fresh)",)
     return ()

@@ -10,8 +10,9 @@ import msgspec
 from msgspec import structs
 
 from skynb.errors import NoOfferError, SpecError, UnsupportedError
+from skynb.planning.amounts import HOUR
 from skynb.planning.estimates import ASSUMED, Estimates
-from skynb.planning.model import HOUR, Candidate
+from skynb.planning.model import Candidate
 from skynb.planning.odds import TRIALS, Work, odds
 from skynb.planning.pareto import pareto
 from skynb.planning.planner import Alternatives, market_for

@@ -6,9 +6,7 @@ from html import escape
 from math import ceil, floor, log10
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from skynb.planning.market import hours_text
-from skynb.planning.model import HOUR
-from skynb.planning.why_not import dollars
+from skynb.planning.amounts import HOUR, dollars, hours_text
 from skynb.tables import html_table, text_table
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from skynb.planning.amounts import dollars
 from skynb.planning.model import Rejection
 
 if TYPE_CHECKING:
@@ -66,11 +67,6 @@ def described(query: Query) -> str:
     where = f" on {place}" if query.clouds and len(query.clouds) == 1 else ""
     limit = [] if query.max_hourly_micro is None else [f"up to {dollars(query.max_hourly_micro)}/h"]
     return ", ".join([kind + where, *sizes, *(["spot"] if query.spot else []), *limit])
-
-
-def dollars(micro: int) -> str:
-    """Micro-dollars as a reader wants them: `$12.34`, `$0.0416`."""
-    return f"${micro / 1e6:,.2f}" if micro >= 1_000_000 or micro == 0 else f"${micro / 1e6:.4f}"
 
 
 def _unknown_type(catalog: Catalog, query: Query) -> tuple[str, str | None] | None:
