@@ -109,6 +109,9 @@ class Catalog:
 
         return self._ask(lambda db: listing.set_aside(db, reason))
 
+    def __del__(self) -> None:
+        self._db.close()  # who held it last may not know that it was opened for them
+
     def close(self) -> None:
         """Let go of the database file."""
         with self._lock:
