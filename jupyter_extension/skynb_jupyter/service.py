@@ -11,7 +11,7 @@ import msgspec
 
 from skynb.control.ledger import Transaction
 from skynb.control.records import Record
-from skynb.errors import NotFoundError
+from skynb.errors import NotFoundError, SpecError
 from skynb.wire import (
     AutostopRequest,
     CancelAnswer,
@@ -144,6 +144,8 @@ class Service:
         return await self.read(read)
 
     async def runs(self, task: str) -> list[RunInfo]:
+        if not task:
+            raise SpecError("no task is named", where="task", mend="Add ?task=NAME")
         return await self.read(lambda tx: runs_of(tx, task))
 
     async def events(self, after: int, name: str | None = None) -> list[EventInfo]:

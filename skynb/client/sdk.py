@@ -115,7 +115,11 @@ def _measured(dag: Dag) -> list[Run]:
 
     found = []
     for task in dag.tasks:
-        runs = connection().call("GET", "/runs", list[RunInfo], query={"task": task.name or ""})
+        if not task.name:
+            raise SpecError(
+                "a task without a name has no past runs", where="name", mend="Give it one, or say --hours"
+            )
+        runs = connection().call("GET", "/runs", list[RunInfo], query={"task": task.name})
         found += [
             Run(run.task, run.accelerator, run.count, run.hours, run.runs)
             for run in runs

@@ -112,7 +112,8 @@ def _step(
     if not reach and not fixed and market.deadline_seconds is None:
         ways = [best]
     else:
-        ways = _ways(asks, alternatives, None if fixed or market.deadline_seconds else (best, reach))
+        everywhere = fixed or market.deadline_seconds is not None
+        ways = _ways(asks, alternatives, None if everywhere else (best, reach))
     return Step(alternatives, ways, shown, more, inflow, reach)
 
 
@@ -239,12 +240,15 @@ def _task_plan(
 
     choice = chosen[index]
     every = {one.key: one for one in (*step.shown, *step.ways)}
-    every.pop(choice.key)
+    for same in (choice, structs.replace(choice, region=None)):  # the offer as it was before it had a region
+        every.pop(same.key, None)
     others = list(every.values())
     if step.reach and not step.alternatives.ordered:
         others.sort(key=total)
     kept = others[:SHOWN]
-    return task_plan(step.alternatives, [choice, *kept], step.more + len(step.shown) - 1 - len(kept))
+    # A price that holds in every region counts once and may be kept for several of them.
+    more = max(0, step.more + len(step.shown) - 1 - len(kept))
+    return task_plan(step.alternatives, [choice, *kept], more)
 
 
 def _out(task: TaskLike) -> float:

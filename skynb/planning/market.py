@@ -108,6 +108,8 @@ class Market:
         coarse = None if ceiling_micro is None else 1 << ceiling_micro.bit_length()
 
         def read(part: Part) -> list[Offer]:
+            if self._checks_blocks(wanted):  # the cheapest of a place may be one that is blocked
+                return self.catalog.offers(part.query)
             return self.catalog.by_place(part.query, coarse if part.rule is None else None)
 
         def make() -> list[Candidate]:

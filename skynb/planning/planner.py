@@ -314,7 +314,7 @@ def _nothing_fits(wanted: Ask, alternatives: Alternatives) -> NoOfferError:
     untimely = list(market.untimely(wanted, alternatives.task.name))
     if untimely:
         why: str = "; ".join(untimely)
-        mend: str | None = "Give it more time, or name faster accelerators"
+        mend: str | None = "Give it more time, estimate its hours there too, or name other accelerators"
     else:
         why, mend = explain(market.catalog, market.open_query(wanted))
     return NoOfferError(f"nothing fits {described(wanted.query)}", why=why, mend=mend, where="resources")

@@ -1,8 +1,8 @@
 """How fast accelerators are beside each other, as a printed assumption and nothing more.
 
 One number each: peak dense 16-bit TFLOPS (FP16 or BF16 matrices, summed in 32 bits where the maker tells that
-apart) from the makers' data sheets, as known in 2026-11. Real work reaches a part of it that differs by
-model, memory and software.
+apart) as the makers' data sheets give it, as known in 2026-11 and not held against the sheets one by one.
+Real work reaches a part of it that differs by model, memory and software.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ RESOURCES: Mapping[str, Unexecuted] = {
 
 
 def unexecuted_fields(task: Task) -> list[str]:
-    """The dotted paths of the fields that are setto more than the default, and not executed yet."""
+    """The dotted paths of the fields that are set to more than the default, and not executed yet."""
     return [path.removeprefix(".") for path in _below(task, TASK)]
 
 

@@ -126,25 +126,13 @@ def drip(handler: BaseHTTPRequestHandler) -> None:
     handler.send_response(200)
     handler.send_header("Content-Length", "1000000")
     handler.end_headers()
-    try:
-        while not handler.server.closing.is_set():  # type: ignore[attr-defined]
-            handler.wfile.write(b"x")
-            handler.wfile.flush()
-            time.sleep(0.02)
-    except OSError:
-        return
+    _send_on(handler, b"x", 0.02)
 
 
 def drip_headers(handler: BaseHTTPRequestHandler) -> None:
     """A head that never ends."""
-    try:
-        handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
-        while not handler.server.closing.is_set():  # type: ignore[attr-defined]
-            handler.wfile.write(b"x")
-            handler.wfile.flush()
-            time.sleep(0.02)
-    except OSError:
-        return
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+    _send_on(handler, b"x", 0.02)
 
 
 def endless(handler: BaseHTTPRequestHandler) -> None:
@@ -152,9 +140,16 @@ def endless(handler: BaseHTTPRequestHandler) -> None:
     handler.send_response(200)
     handler.send_header("Connection", "close")
     handler.end_headers()
+    _send_on(handler, b"x" * 65536, 0)
+
+
+def _send_on(handler: BaseHTTPRequestHandler, data: bytes, pause: float) -> None:
+    """The same again and again, until nobody listens or the server closes."""
     try:
         while not handler.server.closing.is_set():  # type: ignore[attr-defined]
-            handler.wfile.write(b"x" * 65536)
+            handler.wfile.write(data)
+            handler.wfile.flush()
+            time.sleep(pause)
     except OSError:
         return
 

@@ -55,7 +55,8 @@ def _tiered(tiers: tuple[tuple[float, int], ...], gigabytes: float) -> int:
     return round(sum(parts))
 
 
-# As of 2026-11, for North America, where it is cheapest; the lists are the clouds' public price pages:
+# As known in 2026-11, for North America, where it is cheapest. The pages are named so that the figures can be
+# held against them; that was not done when they were written down.
 #   aws    EC2 on-demand pricing, "Data transfer"          0.09, from 10 TB 0.085, 50 TB 0.07, 150 TB 0.05
 #   azure  Bandwidth pricing, "Internet egress"            0.087, from 10 TB 0.083, 50 TB 0.07, 150 TB 0.05
 #   gcp    VPC network pricing, "Premium tier"             0.12, from 1 TB 0.11, 10 TB 0.08

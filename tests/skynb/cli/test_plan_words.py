@@ -54,6 +54,7 @@ def test_hours_and_a_deadline(skynb):
         (("--minimize", "speed"), "speed"),
         (("--diff", "nowhere.json"), "nowhere.json"),
         (("--diff", "x", "--why"), "two answers"),
+        (("--measured",), "a task without a name has no past runs"),
     ],
 )
 def test_words_that_are_wrong(skynb, words, said):

@@ -134,3 +134,18 @@ def test_a_place_that_the_task_names_can_be_blocked(catalog_of, say):
                 continue
             with pytest.raises(NoOfferError, match="is blocked"):
                 plan(wanted, catalog=catalog, now=NOW, blocks=[block(failure, tried, AT, "none left")])
+
+
+def test_a_block_beside_a_named_region_leaves_the_next_best_of_it(catalog_of, say):
+    """In a graph only the best of each place takes part; where that is blocked, it is the next."""
+    cheap, dear = (
+        say.fact(cloud="oci", region=None, instance_type=name, hourly_micro=price, accelerator="L4",
+                 accelerator_count=1.0)
+        for name, price in (("cheap", 1_000_000), ("dear", 2_000_000))
+    )  # fmt: skip
+    catalog = catalog_of([cheap, dear])
+    wanted = say.task(say.gpu("L4", infra="oci/fra"), inputs={"s3://data": 10})
+    tried = plan(wanted, catalog=catalog, now=NOW).choice
+    assert tried.instance_type == "cheap"
+    held = block("capacity", tried, AT, "none left")
+    assert plan(wanted, catalog=catalog, now=NOW, blocks=[held]).choice.instance_type == "dear"

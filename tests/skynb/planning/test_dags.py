@@ -223,3 +223,4 @@ def test_a_price_that_holds_everywhere_is_had_beside_the_others(catalog_of, say)
         found = plan(graph, catalog=catalog, now=NOW)
         assert [one.choice.infra for one in found.tasks] == ["oci/fra", "oci/fra"]
         assert all(one.seconds == 0 for one in found.transfers)
+        assert [(one.alternatives, one.more) for one in found.tasks] == [((), 0), ((), 0)]
