@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from skynb.wire import JobInfo
 
 Retryable = Literal["yes", "no", "unknown"]
+Disproved = Literal["capacity", "zone", "type", "quota", "region", "cloud"]
 
 
 class SkynbError(Exception):
@@ -48,7 +49,7 @@ class SkynbError(Exception):
 
     def to_dict(self) -> dict[str, Any]:
         """The error as it travels: {code, what, why, mend, where, retryable}."""
-        return {
+        told = {
             "code": self.code,
             "what": self.what,
             "why": self.why,
@@ -56,6 +57,8 @@ class SkynbError(Exception):
             "where": self.where,
             "retryable": self.retryable,
         }
+        disproves = getattr(self, "disproves", None)
+        return told | {"disproves": disproves} if disproves else told
 
 
 def _sentence(text: str) -> str:
@@ -99,6 +102,7 @@ class AuthError(SkynbError):
 
     code = "auth"
     http_status = 403
+    disproves: Disproved | None = "cloud"
 
 
 class ServerError(SkynbError):
@@ -110,10 +114,19 @@ class ServerError(SkynbError):
 
 
 class ProviderError(SkynbError):
-    """A cloud, scheduler or host refused or failed."""
+    """A cloud, scheduler or host refused or failed.
+
+    disproves: how much of the infra this refusal rules out for a while, None if it says nothing of that.
+    """
 
     code = "provider"
     retryable: Retryable = "unknown"
+    disproves: Disproved | None = None
+
+    def __init__(self, what: str, *, disproves: Disproved | None = None, **details: Any) -> None:
+        super().__init__(what, **details)
+        if disproves is not None:
+            self.disproves = disproves
 
 
 class CapacityError(ProviderError):
@@ -121,6 +134,7 @@ class CapacityError(ProviderError):
 
     code = "capacity"
     retryable: Retryable = "yes"
+    disproves: Disproved | None = "capacity"
 
 
 class QuotaError(ProviderError):
@@ -128,6 +142,7 @@ class QuotaError(ProviderError):
 
     code = "quota"
     retryable: Retryable = "no"
+    disproves: Disproved | None = "quota"
 
 
 class ThrottledError(ProviderError):

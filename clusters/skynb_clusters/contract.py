@@ -11,6 +11,9 @@ from typing import IO, Literal, Protocol
 
 import msgspec
 
+from skynb.errors import ProviderError
+from skynb_catalog import Offer
+
 MachineState = Literal["pending", "running", "stopping", "stopped", "terminating", "terminated"]
 
 
@@ -18,6 +21,9 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """What this infra can do; the core asks here and never by name of cloud.
 
     consistency_s: seconds until a create or a terminate certainly shows in `list`.
+    guest_shutdown_stops_billing: a machine that shuts itself down costs nothing more (but its disk).
+    own_limit: the infra itself ends a machine at `NodeRequest.limit_s`. notice_s: seconds of warning before a
+    spot machine is taken, 0 for none. list_every_s: how often one account may be listed unthrottled.
     """
 
     stop: bool
@@ -25,14 +31,19 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     ports: bool
     guest_shutdown_stops_billing: bool
     consistency_s: float
+    own_limit: bool = False
+    notice_s: float = 0.0
+    list_every_s: float = 0.0
 
 
 class NodeRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One machine to create.
 
-    token: same token, same machine, also after a crash of the caller. tags: go into the create call itself.
-    instance_type, region, zone: as in the chosen offer. lease_s: seconds the machine may live unseen, for
-    clouds with a limit of their own.
+    token: same token, same machine, also after a crash of the caller. tags: skynb's own, part of the create
+    call itself. labels: the user's tags, dropped where the infra has none. instance_type, region, zone, spot:
+    as in the chosen offer. limit_s: seconds after which the machine may not live, for infra with a limit of
+    its own. on_shutdown: what becomes of it when it shuts itself down. ports: as in the task, `8080` or
+    `8000-8010`.
     """
 
     token: str
@@ -42,19 +53,43 @@ class NodeRequest(msgspec.Struct, frozen=True, kw_only=True):
     region: str | None = None
     zone: str | None = None
     spot: bool = False
+    image: str | None = None
+    arch: str | None = None
     disk_gib: int = 256
-    lease_s: float | None = None
+    disk_tier: str | None = None
+    ports: tuple[str, ...] = ()
+    labels: Mapping[str, str] = {}
+    on_shutdown: Literal["stop", "terminate"] = "terminate"
+    limit_s: float | None = None
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
-    """One machine as the infra reports it. `address` is where other nodes of the cluster reach it."""
+    """One machine as the infra reports it.
+
+    address: where other nodes of the cluster reach it. reach: where this server does, if elsewhere. place:
+    the region or host it is in, as `Listing.blind` names it. ended_by: `node`, `request`, `preemption` or
+    empty.
+    """
 
     id: str
     token: str
     state: MachineState
     tags: Mapping[str, str]
     address: str = ""
+    reach: str = ""
+    place: str = ""
+    zone: str = ""
+    instance_type: str = ""
+    spot: bool = False
+    created_at: float | None = None
     ended_by: str = ""
+
+
+class Listing(msgspec.Struct, frozen=True):
+    """What a look showed. blind: places that could not be seen; what was there is unknown, not gone."""
+
+    machines: tuple[Machine, ...] = ()
+    blind: tuple[str, ...] = ()
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +99,17 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     ok: bool
     detail: str
     mend: str = ""
+
+
+class SshEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """How `ssh` reaches a machine from the server's host; key_file, jump, known_hosts may be empty."""
+
+    host: str
+    user: str
+    port: int = 22
+    key_file: str = ""
+    jump: str = ""
+    known_hosts: str = ""
 
 
 class Channel(Protocol):
@@ -109,31 +155,56 @@ class Transport(Protocol):
 
 
 class Provider(Protocol):
-    """One kind of infra. Its errors are AuthError, ProviderError and what descends from that."""
+    """One kind of infra; inherit from this for what is optional. Made with a folder of its own for its files.
+
+    Its errors are AuthError, ProviderError and what descends from that, each saying what it `disproves`.
+    """
 
     name: str
     capabilities: Capabilities
 
-    def check(self) -> Check:
-        """Look for credentials and reachability; never raises."""
+    def check(self) -> Sequence[Check]:
+        """Look for credentials and reachability, a line each account, pool or region; never raises."""
+
+    def offers(self) -> Sequence[Offer]:
+        """What can be had here now, for infra that no catalog lists. May be slow: asked ahead of time."""
+        return ()
 
     def create(self, request: NodeRequest) -> Machine:
         """Create, or return the one created before with this token. Tags are part of the create call."""
 
-    def list(self, tags: Mapping[str, str]) -> Sequence[Machine]:
-        """Every machine, in any state still known, that carries all these tags. An error means unknown."""
+    def list(self, tags: Mapping[str, str], region: str | None = None) -> Listing:
+        """Every machine, in any state still known, that carries all these tags, in one region or everywhere.
 
-    def start(self, machine_id: str) -> None:
+        Raises where nothing could be seen at all; what could be seen in part says what it is blind to.
+        """
+
+    def start(self, machine: Machine) -> None:
         """Start a stopped machine with its disk. Starting a running one does nothing."""
 
-    def stop(self, machine_id: str) -> None:
+    def stop(self, machine: Machine) -> None:
         """Stop and keep the disk. Stopping a stopped one does nothing."""
 
-    def terminate(self, machine_id: str) -> None:
-        """End the machine and its disk. Terminating an absent one does nothing."""
+    def terminate(self, machine: Machine) -> None:
+        """End the machine, its disk and all that was billed with it. Ending an absent one does nothing."""
 
     def transport(self, machine: Machine) -> Transport:
         """The way in. Cheap; does not connect."""
 
     def end_command(self, machine: Machine, mode: Literal["stop", "down"]) -> Sequence[str]:
         """The argv by which the node ends itself when its lease runs out and no server answers."""
+
+    def notice_command(self, machine: Machine) -> Sequence[str]:
+        """An argv that runs on the node while it lives and prints a JSON object a line for each notice.
+
+        `{"kind": "preemption" or "rebalance", "at": seconds since the epoch}`; empty where there are none.
+        """
+        return ()
+
+    def open_ports(self, machine: Machine, ports: Sequence[str]) -> None:
+        """Let the world reach these ports of a machine. Opening an open one does nothing."""
+        raise ProviderError(f"{self.name} cannot open ports", retryable="no")
+
+    def ssh(self, machine: Machine) -> SshEntry | None:
+        """How `ssh` gets there; None where it cannot."""
+        return None

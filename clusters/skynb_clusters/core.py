@@ -13,11 +13,11 @@ from skynb.control.secrets import SecretStore
 from skynb.errors import ProviderError
 from skynb_clusters.agents import AgentHub
 from skynb_clusters.bundles import Bundles
-from skynb_clusters.contract import Machine, Provider, Transport
+from skynb_clusters.contract import Provider, Transport
 from skynb_clusters.logs import LogStore
 from skynb_clusters.naming import cluster_of, job_id
 from skynb_clusters.pumps import LogPumps
-from skynb_clusters.records import DropKept, NodeState, Offer
+from skynb_clusters.records import DropKept, NodeState, Offer, machine_of
 
 T = TypeVar("T")
 
@@ -87,10 +87,7 @@ class Core:
         """The way to a node's machine."""
         if state.offer is None or not state.machine:
             raise ProviderError("the node has no machine yet", retryable="unknown")
-        machine = Machine(
-            id=state.machine, token=state.token, state="running", tags={}, address=state.address
-        )
-        return self.provider(state.offer).transport(machine)
+        return self.provider(state.offer).transport(machine_of(state))
 
     def _get(self, record_id: str) -> Record | None:
         with self.ledger.read() as tx:

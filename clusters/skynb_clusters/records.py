@@ -11,6 +11,7 @@ import msgspec
 
 from skynb.control.records import Effect, Record
 from skynb.wire import WaitFor
+from skynb_clusters.contract import Machine
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -77,15 +78,18 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
 class NodeState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """token: the idempotency token of the machine of this generation, written before the create call.
 
-    boots: starts of this machine after its first; what ran on it before is gone. lost_agent: the agent that
-    will never come back. absent_at: when the infra first said that the machine is gone. billed_from ..
-    settled_to: seconds settled so far; settled_micro, reserved_micro: micro-dollars settled and held.
+    place: where the infra says the machine is. boots: starts of this machine after its first; what ran on it
+    before is gone. lost_agent: the agent that will never come back. absent_at: when the infra first said that
+    the machine is gone. billed_from .. settled_to: seconds settled so far; settled_micro, reserved_micro:
+    micro-dollars settled and held.
     """
 
     offer: Offer | None = None
     token: str = ""
     machine: str = ""
+    place: str = ""
     address: str = ""
+    reach: str = ""
     head_port: int = 0
     agent_version: str = ""
     attempts: int = 0
@@ -99,6 +103,19 @@ class NodeState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     settled_micro: int = 0
     reserved_micro: int = 0
     booted_at: float | None = None
+
+
+def machine_of(state: NodeState) -> Machine:
+    """The machine of a node, as last seen."""
+    return Machine(
+        id=state.machine,
+        token=state.token,
+        state="running",
+        tags={},
+        address=state.address,
+        reach=state.reach,
+        place=state.place,
+    )
 
 
 def incarnation(record: Record, state: NodeState) -> int:
@@ -168,15 +185,15 @@ class CreateMachine(Effect, frozen=True):
 
 
 class StartMachine(Effect, frozen=True):
-    machine: str
+    machine: Machine
 
 
 class StopMachine(Effect, frozen=True):
-    machine: str
+    machine: Machine
 
 
 class TerminateMachine(Effect, frozen=True):
-    machine: str
+    machine: Machine
 
 
 class StartAgent(Effect, frozen=True):

@@ -62,7 +62,8 @@ class Service:
         found = [self.core.in_cloud(provider.check) for provider in self.core.providers.values()]
         return [
             CheckInfo(infra=item.infra, ok=item.ok, detail=item.detail, mend=item.mend)
-            for item in await asyncio.gather(*found)
+            for checks in await asyncio.gather(*found)
+            for item in checks
         ]
 
     async def launch(self, caller: Caller, request: LaunchRequest) -> LaunchAnswer:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from skynb.errors import Disproved
 from skynb_catalog import Scope
 
 if TYPE_CHECKING:
@@ -19,11 +20,9 @@ if TYPE_CHECKING:
 
     from skynb.planning.model import Candidate
 
-Failure = Literal["capacity", "zone", "type", "quota", "region", "cloud"]
-
 # Seconds for which a failure is believed. Capacity comes and goes; a type that a region does not have stays
 # away.
-LASTS: dict[Failure, int] = {
+LASTS: dict[Disproved, int] = {
     "capacity": 10 * 60,
     "zone": 10 * 60,
     "region": 10 * 60,
@@ -45,7 +44,7 @@ class Block(msgspec.Struct, frozen=True):
         return f"{described(self.scope)} until {moment}: {self.reason}"
 
 
-def block(failure: Failure, tried: Candidate, at: float, reason: str) -> Block:
+def block(failure: Disproved, tried: Candidate, at: float, reason: str) -> Block:
     """The block that a failed attempt leaves. at: seconds since the epoch.
 
     capacity: this type in this zone, at this kind of price. zone, region, cloud: all of it. type: the region
@@ -80,7 +79,7 @@ def described(scope: Scope) -> str:
     return f"{price}{kind} on {place}" if kind else f"{price}{place}"
 
 
-def _disproved(failure: Failure, tried: Candidate) -> Scope:
+def _disproved(failure: Disproved, tried: Candidate) -> Scope:
     if failure == "cloud":
         return Scope(tried.cloud)
     if failure == "region":

@@ -13,17 +13,19 @@ import msgspec
 import pytest
 
 from skynb.errors import ProviderError
-from skynb_clusters.contract import NodeRequest
+from skynb_clusters.contract import Machine, NodeRequest
 from skynb_clusters.providers import processes
 from skynb_clusters.providers.local import LocalProvider
+
+NOBODY = Machine(id="local-000000000000", token="t", state="running", tags={})
 
 
 @pytest.fixture
 def provider(tmp_path):
     made = LocalProvider(tmp_path / "local")
     yield made
-    for machine in made.list({}):
-        made.terminate(machine.id)
+    for machine in made.list({}).machines:
+        made.terminate(machine)
 
 
 def request(token: str = "t", **tags: str) -> NodeRequest:
@@ -66,15 +68,15 @@ def test_the_same_token_is_the_same_machine_even_at_once(provider):
     for thread in threads:
         thread.join()
     assert len({machine.id for machine in found}) == 1
-    assert len(provider.list({})) == 1
+    assert len(provider.list({}).machines) == 1
     assert len(processes.marked(mark(found[0])) - {init_pid(provider, found[0])}) <= 1  # the sleep of init
 
 
 def test_tags_are_there_from_the_first_moment_and_choose(provider):
     """`list` finds a machine by any of its tags, and not by others."""
     machine = provider.create(request(**{"skynb-record": "node-1-0", "skynb-rank": "0"}))
-    assert [found.id for found in provider.list({"skynb-record": "node-1-0"})] == [machine.id]
-    assert provider.list({"skynb-record": "node-2-0"}) == []
+    assert [found.id for found in provider.list({"skynb-record": "node-1-0"}).machines] == [machine.id]
+    assert provider.list({"skynb-record": "node-2-0"}).machines == ()
 
 
 def test_a_creation_cut_short_is_seen_and_finished_by_its_token(provider):
@@ -84,9 +86,9 @@ def test_a_creation_cut_short_is_seen_and_finished_by_its_token(provider):
     card = msgspec.json.decode(place.read_bytes())
     processes.end_marked(mark(machine), grace_s=0)
     place.write_bytes(msgspec.json.encode(card | {"init_pid": 0, "init_born": ""}))
-    assert provider.list({})[0].state == "stopped"
+    assert provider.list({}).machines[0].state == "stopped"
     assert provider.create(request()).id == machine.id
-    assert provider.list({})[0].state == "running"
+    assert provider.list({}).machines[0].state == "running"
 
 
 def test_terminate_leaves_no_process_and_no_file(provider):
@@ -98,18 +100,18 @@ def test_terminate_leaves_no_process_and_no_file(provider):
         "exec >/dev/null 2>&1; setsid sleep 300 & (trap '' TERM; sleep 301) & nohup sleep 302 &",
     )
     assert len(processes.marked(mark(machine))) >= 4
-    provider.terminate(machine.id)
+    provider.terminate(machine)
     assert processes.marked(mark(machine)) == set()
-    assert provider.list({}) == []
+    assert provider.list({}).machines == ()
     assert sorted(path.name for path in provider._folder.iterdir()) == ["lock"]
 
 
 def test_terminate_of_what_is_not_there_does_nothing(provider):
     """skypilot#632: deleting an absent machine succeeds."""
-    provider.terminate("local-000000000000")
-    provider.stop("local-000000000000")
+    provider.terminate(NOBODY)
+    provider.stop(NOBODY)
     with pytest.raises(ProviderError, match="no local machine"):
-        provider.start("local-000000000000")
+        provider.start(NOBODY)
 
 
 def test_stop_keeps_the_disk_and_start_brings_it_back(provider):
@@ -117,11 +119,11 @@ def test_stop_keeps_the_disk_and_start_brings_it_back(provider):
     machine = provider.create(request())
     first = init_pid(provider, machine)
     run(provider, machine, "echo kept > $HOME/file")
-    provider.stop(machine.id)
-    assert provider.list({})[0].state == "stopped"
+    provider.stop(machine)
+    assert provider.list({}).machines[0].state == "stopped"
     assert processes.marked(mark(machine)) == set()
-    provider.start(machine.id)
-    assert provider.list({})[0].state == "running"
+    provider.start(machine)
+    assert provider.list({}).machines[0].state == "running"
     assert init_pid(provider, machine) != first
     assert run(provider, machine, "cat $HOME/file") == "kept\n"
 
@@ -131,7 +133,7 @@ def test_a_machine_whose_init_is_killed_is_off(provider):
     machine = provider.create(request())
     run(provider, machine, "setsid sleep 300 >/dev/null 2>&1 &")
     os.kill(init_pid(provider, machine), signal.SIGKILL)
-    until(lambda: provider.list({})[0].state == "stopped")
+    until(lambda: provider.list({}).machines[0].state == "stopped")
     assert processes.marked(mark(machine)) == set()
 
 
@@ -141,10 +143,10 @@ def test_a_node_can_end_itself(provider, mode, left):
     machine = provider.create(request())
     process = provider.transport(machine).exec(provider.end_command(machine, mode))
     until(lambda: processes.marked(mark(machine)) == set())
-    until(lambda: len(provider.list({})) == left)
+    until(lambda: len(provider.list({}).machines) == left)
     process.close()
     if left:
-        assert provider.list({})[0].ended_by == "node"
+        assert provider.list({}).machines[0].ended_by == "node"
 
 
 def test_nodes_do_not_see_the_servers_environment(provider, monkeypatch):

@@ -246,7 +246,7 @@ class World:
 
     def _change_by_id(self, effect: Any) -> None:
         for token, machine in list(self.machines.items()):
-            if machine.id != effect.machine:
+            if machine.id != effect.machine.id:
                 continue
             if isinstance(effect, TerminateMachine):
                 del self.machines[token]

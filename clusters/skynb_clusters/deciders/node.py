@@ -28,6 +28,7 @@ from skynb_clusters.records import (
     StopMachine,
     TerminateMachine,
     agent_name,
+    machine_of,
 )
 
 HEARTBEAT_S = 5.0
@@ -130,7 +131,14 @@ def _creating(record: Record, view: NodeView, now: float) -> Decision:
 
 def _created(machine: Machine, state: NodeState) -> Decision:
     born = msgspec.structs.replace(
-        state, machine=machine.id, address=machine.address, attempts=0, absent_at=None, error=None
+        state,
+        machine=machine.id,
+        place=machine.place,
+        address=machine.address,
+        reach=machine.reach,
+        attempts=0,
+        absent_at=None,
+        error=None,
     )
     event = Event("node.created", {"machine": machine.id, "address": machine.address})
     return Decision(status="BOOTING", state=born, events=(event,), seen=True, wake_in=0.001)
@@ -156,7 +164,7 @@ def _booting(record: Record, view: NodeView, now: float) -> Decision:
     if view.agent.presence == "answering":
         return _to_up(record, view, now)
     if machine.state == "stopped":
-        return Decision(effects=(StartMachine(machine.id),), wake_in=POLL_S)
+        return Decision(effects=(StartMachine(machine),), wake_in=POLL_S)
     if machine.state != "running" or not view.head_known:
         return Decision(wake_in=POLL_S)
     if outcome and outcome.effect == "StartAgent" and outcome.error:
@@ -177,7 +185,8 @@ def _to_up(record: Record, view: NodeView, now: float) -> Decision:
         silent_since=None,
         error=None,
         booted_at=now,
-        address=view.machine.machine.address if view.machine.machine else view.state.address,
+        address=(view.machine.machine or machine_of(view.state)).address,
+        reach=(view.machine.machine or machine_of(view.state)).reach,
     )
     event = Event("node.up", {"machine": ready.machine, "address": ready.address})
     return Decision(status="UP", reason="", state=ready, events=(event,), seen=True, wake_in=view.heartbeat_s)
@@ -264,7 +273,7 @@ def _if_gone(record: Record, view: NodeView, now: float) -> Decision | None:
 def _to_stopping(record: Record, view: NodeView, now: float) -> Decision:
     event = Event("node.stop", {"machine": view.state.machine})
     return Decision(
-        status="STOPPING", effects=(StopMachine(view.state.machine),), events=(event,), wake_in=POLL_S
+        status="STOPPING", effects=(StopMachine(machine_of(view.state)),), events=(event,), wake_in=POLL_S
     )
 
 
@@ -275,7 +284,7 @@ def _stopping(record: Record, view: NodeView, now: float) -> Decision:
     if machine is None or machine.state == "stopping":
         return Decision(wake_in=POLL_S if machine else HEARTBEAT_S)
     if machine.state != "stopped":
-        return Decision(effects=(StopMachine(machine.id),), wake_in=_patience(record))
+        return Decision(effects=(StopMachine(machine),), wake_in=_patience(record))
     state, spend = _settle(view.state, now, release=True)
     state = msgspec.structs.replace(state, lost_agent=agent_name(record, state))
     event = Event("node.stopped", {"machine": machine.id, "by": "request"})
@@ -302,7 +311,7 @@ def _stopped(record: Record, view: NodeView, now: float) -> Decision:
         status="BOOTING",
         reason="",
         state=woken,
-        effects=(StartMachine(view.state.machine),),
+        effects=(StartMachine(machine_of(view.state)),),
         events=(Event("node.start", {"machine": view.state.machine}),),
         spend=(SpendEntry(entry="reserve", micro_usd=reserve),) if reserve else (),
         wake_in=POLL_S,
@@ -319,9 +328,9 @@ def _failed_waits(record: Record, view: NodeView, now: float) -> Decision:
 
 
 def _to_ending(record: Record, view: NodeView, now: float) -> Decision:
-    machine = view.machine.machine.id if view.machine.machine else view.state.machine
-    event = Event("node.end", {"machine": machine})
-    effects = (TerminateMachine(machine),) if machine else ()
+    machine = view.machine.machine or machine_of(view.state)
+    event = Event("node.end", {"machine": machine.id})
+    effects = (TerminateMachine(machine),) if machine.id else ()
     clean = msgspec.structs.replace(view.state, absent_at=None)
     return Decision(status="ENDING", state=clean, effects=effects, events=(event,), wake_in=0.05)
 
@@ -333,7 +342,7 @@ def _ending(record: Record, view: NodeView, now: float) -> Decision:
         seen_again = msgspec.structs.replace(state, machine=machine.id, absent_at=None)
         if machine.state == "terminating":
             return Decision(state=seen_again, wake_in=POLL_S)
-        return Decision(state=seen_again, effects=(TerminateMachine(machine.id),), wake_in=_patience(record))
+        return Decision(state=seen_again, effects=(TerminateMachine(machine),), wake_in=_patience(record))
     if view.machine.presence == "unknown":
         return Decision(reason="waiting to see that the machine is gone", wake_in=HEARTBEAT_S)
     if state.absent_at is None or now - state.absent_at < view.consistency_s:

@@ -27,6 +27,7 @@ from skynb_clusters.records import (
     TerminateMachine,
     agent_name,
     incarnation,
+    machine_of,
 )
 
 if TYPE_CHECKING:
@@ -97,11 +98,14 @@ class NodeKind:
         provider = self._core.provider(state.offer)
         tags = {"skynb-owner": self._core.owner, "skynb-record": record.id}
         try:
-            machines = await self._core.in_cloud(provider.list, tags)
+            listing = await self._core.in_cloud(provider.list, tags, state.offer.region)
         except (ProviderError, AuthError):
             return MachineSeen("unknown")
-        found = _choose(machines, "" if record.status == "ENDING" else state.token)
-        return MachineSeen("present", found) if found else MachineSeen("absent")
+        found = _choose(listing.machines, "" if record.status == "ENDING" else state.token)
+        if found is not None:
+            return MachineSeen("present", found)
+        hidden = listing.blind and (not state.place or state.place in listing.blind)
+        return MachineSeen("unknown" if hidden else "absent")
 
     async def _agent(self, record: Record, state: NodeState, machine: Machine) -> AgentSeen:
         if record.status not in {"BOOTING", "UP"} or state.offer is None:
@@ -134,7 +138,6 @@ class NodeKind:
             region=state.offer.region,
             zone=state.offer.zone,
             spot=state.offer.spot,
-            lease_s=spec.presence_s,
         )
 
     async def _start_agent(self, record: Record, state: NodeState) -> dict[str, Any]:
@@ -151,9 +154,7 @@ class NodeKind:
         rank = record.spec_as(NodeSpec).rank
         provider = self._core.provider(state.offer or _offer(cluster))
         transport = self._core.transport(state)
-        machine = Machine(
-            id=state.machine, token=state.token, state="running", tags={}, address=state.address
-        )
+        machine = machine_of(state)
         authority = tls.Pair(**self._core.secrets.get(spec.authority))
         name = agent_name(record, state)
         pair = tls.issue(authority, name, [state.address])

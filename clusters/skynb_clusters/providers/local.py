@@ -24,7 +24,16 @@ import msgspec
 
 from skynb.control.secrets import write_private
 from skynb.errors import ProviderError
-from skynb_clusters.contract import Capabilities, Channel, Check, Machine, MachineState, NodeRequest
+from skynb_clusters.contract import (
+    Capabilities,
+    Channel,
+    Check,
+    Listing,
+    Machine,
+    MachineState,
+    NodeRequest,
+    Provider,
+)
 from skynb_clusters.providers.processes import end_marked, marked, start_time
 
 _MARK = "SKYNB_LOCAL_MACHINE"
@@ -46,7 +55,7 @@ class _Card(msgspec.Struct, kw_only=True):
     ended_by: str = ""
 
 
-class LocalProvider:
+class LocalProvider(Provider):
     """Machines under `folder` (default: `local` in skynb's home)."""
 
     name = "local"
@@ -57,15 +66,15 @@ class LocalProvider:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def check(self) -> Check:
+    def check(self) -> Sequence[Check]:
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self._folder):
                 pass
         except OSError as error:
             mend = f"Make {self._folder} writable, or set SKYNB_HOME to a folder that is"
-            return Check(infra="local", ok=False, detail=str(error), mend=mend)
-        return Check(infra="local", ok=True, detail=f"this machine, {os.cpu_count()} CPUs")
+            return (Check(infra="local", ok=False, detail=str(error), mend=mend),)
+        return (Check(infra="local", ok=True, detail=f"this machine, {os.cpu_count()} CPUs"),)
 
     def create(self, request: NodeRequest) -> Machine:
         machine_id = f"local-{hashlib.sha256(request.token.encode()).hexdigest()[:12]}"
@@ -83,26 +92,33 @@ class LocalProvider:
                 self._boot(place, card)
             return self._machine(place, card)
 
-    def list(self, tags: Mapping[str, str]) -> Sequence[Machine]:
+    def list(self, tags: Mapping[str, str], region: str | None = None) -> Listing:
         machines = []
         for place in self._places():
             with self._lock():
                 card = self._card(place)
                 if card is not None and tags.items() <= card.tags.items():
                     machines.append(self._machine(place, card))
-        return machines
+        return Listing(tuple(machines))
 
-    def start(self, machine_id: str) -> None:
-        place = self._folder / machine_id
+    def start(self, machine: Machine) -> None:
+        place = self._folder / machine.id
         with self._lock():
             card = self._card(place)
             if card is None:
-                raise ProviderError(f"there is no local machine {machine_id}", retryable="no")
+                raise ProviderError(f"there is no local machine {machine.id}", retryable="no")
             if self._machine(place, card).state != "running":
                 card.ended_by = ""
                 self._boot(place, card)
 
-    def stop(self, machine_id: str, ended_by: str = "request") -> None:
+    def stop(self, machine: Machine) -> None:
+        self.stop_here(machine.id, "request")
+
+    def terminate(self, machine: Machine) -> None:
+        self.terminate_here(machine.id)
+
+    def stop_here(self, machine_id: str, ended_by: str) -> None:
+        """Stop, from the server or from the machine itself."""
         place = self._folder / machine_id
         with self._lock():
             if card := self._card(place):
@@ -110,7 +126,8 @@ class LocalProvider:
                 self._write(place, card)
         end_marked(f"{_MARK}={machine_id}")
 
-    def terminate(self, machine_id: str) -> None:
+    def terminate_here(self, machine_id: str) -> None:
+        """Terminate, from the server or from the machine itself."""
         place = self._folder / machine_id
         end_marked(f"{_MARK}={machine_id}")
         with self._lock():
@@ -184,10 +201,10 @@ class LocalTransport:
     """Programs and sockets of one local machine."""
 
     def __init__(self, place: Path, machine: Machine | _Card) -> None:
-        self.python = [sys.executable]
+        self.python: Sequence[str] = [sys.executable]
         self.root = str(place / "disk" / "skynb")
         self.home = str(place / "disk" / "home")
-        self.env = _environment(place, machine)
+        self.env: Mapping[str, str] = _environment(place, machine)
 
     def exec(self, argv: Sequence[str]) -> LocalProcess:
         if not Path(self.home).exists():
@@ -318,9 +335,9 @@ def main() -> None:
     mode, folder, machine_id = sys.argv[1:4]
     provider = LocalProvider(Path(folder))
     if mode == "down":
-        provider.terminate(machine_id)
+        provider.terminate_here(machine_id)
     else:
-        provider.stop(machine_id, ended_by="node")
+        provider.stop_here(machine_id, ended_by="node")
 
 
 if __name__ == "__main__":
