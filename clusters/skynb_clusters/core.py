@@ -13,11 +13,13 @@ from skynb.control.secrets import SecretStore
 from skynb.errors import ProviderError
 from skynb_clusters.agents import AgentHub
 from skynb_clusters.bundles import Bundles
-from skynb_clusters.contract import Provider, Transport
+from skynb_clusters.contract import Listing, Provider, Transport
 from skynb_clusters.logs import LogStore
 from skynb_clusters.naming import cluster_of, job_id
+from skynb_clusters.offers import further
 from skynb_clusters.pumps import LogPumps
-from skynb_clusters.records import DropKept, NodeState, Offer, machine_of
+from skynb_clusters.records import ClusterSpec, DropKept, NodeState, Offer, machine_of
+from skynb_clusters.sightings import Sightings
 
 T = TypeVar("T")
 
@@ -44,6 +46,7 @@ class Core:
         self.logs = LogStore(home / "logs")
         self.bundles = Bundles(home / "bundles")
         self.reconciler = Reconciler(ledger, kinds(self), claim)
+        self.sightings = Sightings(self._look)
         self.hub = AgentHub(self._job_changed, self.wake)
         self.pumps = LogPumps(self.hub, self.logs, self.reconciler.notify)
 
@@ -88,6 +91,13 @@ class Core:
         if state.offer is None or not state.machine:
             raise ProviderError("the node has no machine yet", retryable="unknown")
         return self.provider(state.offer).transport(machine_of(state))
+
+    def further_offers(self, spec: ClusterSpec) -> Sequence[Offer]:
+        """What else there is for a cluster, beyond the offers of its plan. Blocks."""
+        return further(spec, self.providers)
+
+    async def _look(self, provider: Provider, region: str | None) -> Listing:
+        return await self.in_cloud(provider.list, {"skynb-owner": self.owner}, region)
 
     def _get(self, record_id: str) -> Record | None:
         with self.ledger.read() as tx:

@@ -8,9 +8,14 @@ def cluster_of(child: str) -> str:
     return f"cluster-{child.split('-')[1]}"
 
 
-def node_id(cluster: str, rank: int) -> str:
+def node_id(cluster: str, rank: int, lane: int = 0) -> str:
     """The record id of a node slot."""
-    return f"node-{cluster.removeprefix('cluster-')}-{rank}"
+    return f"node-{cluster.removeprefix('cluster-')}-{slot_name(rank, lane)}"
+
+
+def slot_name(rank: int, lane: int) -> str:
+    """The name of a node slot: its rank, and its lane where several race."""
+    return f"{rank}r{lane}" if lane else str(rank)
 
 
 def node_of(agent: str) -> str:

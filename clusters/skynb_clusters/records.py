@@ -5,13 +5,15 @@ Only data. Fields are only ever added, each with a default, so that older rows a
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from skynb.control.records import Effect, Record
+from skynb.planning.blocks import Block
 from skynb.wire import WaitFor
 from skynb_clusters.contract import Machine
+from skynb_clusters.naming import node_id
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -42,7 +44,9 @@ class Autostop(msgspec.Struct, frozen=True, kw_only=True):
 class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What was asked for. offers: the plan's choice and its alternatives, in order.
 
-    presence_s, envelope_s: how long nodes live without a server, unused and with running work.
+    presence_s, envelope_s: how long nodes live without a server, unused and with running work. lanes: how
+    many offers are tried at a time. retry: go on until machines are had. budget_micro: what the cluster may
+    cost in all. labels, ports, image, disk: as the task's resources ask.
     """
 
     num_nodes: int
@@ -54,14 +58,46 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     envelope_s: float = 72 * 3600.0
     authority: str = ""
     gpus_per_node: float = 0
+    lanes: int = 1
+    retry: bool = False
+    budget_micro: int | None = None
+    labels: dict[str, str] = {}
+    ports: tuple[str, ...] = ()
+    image: str | None = None
+    disk_gib: int = 256
+    disk_tier: str | None = None
+
+
+class Lane(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One of the offers being tried.
+
+    phase: `trying`, `releasing` (it failed, its machines are being ended), `out` of offers, or `lost` to
+    another lane.
+    """
+
+    offer: int
+    phase: Literal["trying", "releasing", "out", "lost"] = "trying"
+    attempt: int = 1
+    error: dict[str, Any] | None = None
 
 
 class ClusterState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """phase: `launching`, `releasing` (an attempt failed, its machines are being ended), `ready`."""
+    """phase: `launching`, `waiting` (every offer failed; again at `resume_at`), `ready`, `failed`.
+
+    offer: which one the cluster is on. lane: the one whose machines are the cluster's. lanes: what is being
+    tried. cursor: the first offer not tried yet in this round. more: offers found after those of the plan.
+    blocks: what refusals have disproved, and until when.
+    """
 
     phase: str = "launching"
     offer: int = 0
-    attempt: int = 1
+    lane: int = 0
+    lanes: tuple[Lane, ...] = ()
+    cursor: int = 0
+    round: int = 0
+    resume_at: float | None = None
+    more: tuple[Offer, ...] | None = None
+    blocks: tuple[Block, ...] = ()
     configured: tuple[str, ...] = ()
     told_lost: tuple[tuple[int, str], ...] = ()
     autostop_applied: Autostop | None = None
@@ -71,8 +107,9 @@ class ClusterState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     up_at: float | None = None
 
 
-class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
+class NodeSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     rank: int
+    lane: int = 0
 
 
 class NodeState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -105,6 +142,29 @@ class NodeState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     booted_at: float | None = None
 
 
+def offers_of(spec: ClusterSpec, state: ClusterState) -> tuple[Offer, ...]:
+    """The plan's offers, then those found when these were used up."""
+    return spec.offers + (state.more or ())
+
+
+def offer_of(cluster: Record, lane: int | None = None) -> Offer:
+    """The offer a cluster is on, or the one that a lane of it tries."""
+    state = cluster.state_as(ClusterState)
+    index = state.lanes[lane].offer if lane is not None and lane < len(state.lanes) else state.offer
+    return offers_of(cluster.spec_as(ClusterSpec), state)[index]
+
+
+def head_of(cluster: Record) -> str:
+    """The record id of the cluster's first node."""
+    return node_id(cluster.id, 0, cluster.state_as(ClusterState).lane)
+
+
+def gang_of(cluster: Record) -> list[str]:
+    """The record ids of the cluster's nodes, by rank."""
+    lane, count = cluster.state_as(ClusterState).lane, cluster.spec_as(ClusterSpec).num_nodes
+    return [node_id(cluster.id, rank, lane) for rank in range(count)]
+
+
 def machine_of(state: NodeState) -> Machine:
     """The machine of a node, as last seen."""
     return Machine(
@@ -123,7 +183,8 @@ def incarnation(record: Record, state: NodeState) -> int:
 
     The head's agent stays the same over boots: its queue is on its disk.
     """
-    return record.generation * 1000 + (state.boots if record.name != "0" else 0)
+    head = record.spec_as(NodeSpec).rank == 0
+    return record.generation * 1000 + (0 if head else state.boots)
 
 
 def agent_name(record: Record, state: NodeState) -> str:
@@ -212,6 +273,10 @@ class TellLost(Effect, frozen=True):
 
 class SetAutostop(Effect, frozen=True):
     autostop: Autostop
+
+
+class FindOffers(Effect, frozen=True):
+    """Look beyond the plan's offers."""
 
 
 class DropKept(Effect, frozen=True):

@@ -34,16 +34,17 @@ from skynb_catalog import Offer as CatalogOffer
 from skynb_clusters import tls
 from skynb_clusters.core import Core
 from skynb_clusters.deciders.dask import scaled
-from skynb_clusters.naming import dask_id, job_id, node_id
+from skynb_clusters.naming import dask_id, job_id, node_id, slot_name
+from skynb_clusters.offers import offer_from
 from skynb_clusters.records import (
     JOB_FINAL,
     Autostop,
     ClusterSpec,
-    ClusterState,
     DaskSpec,
     JobSpec,
     NodeSpec,
     Offer,
+    offer_of,
 )
 from skynb_clusters.views import accelerators_of, find_cluster, infra_of
 
@@ -112,9 +113,9 @@ class Desk:
     def stop(self, tx: Transaction, name: str) -> Sequence[str]:
         """Move the cluster towards machines that are off and keep their disks."""
         cluster = find_cluster(tx, name)
-        offers = cluster.spec_as(ClusterSpec).offers
-        if not self._core.provider(offers[0]).capabilities.stop:
-            raise UnsupportedError(f"{offers[0].cloud} cannot stop machines", mend=f"`skynb down {name}`")
+        offer = offer_of(cluster)
+        if not self._core.provider(offer).capabilities.stop:
+            raise UnsupportedError(f"{offer.cloud} cannot stop machines", mend=f"`skynb down {name}`")
         return self._move(tx, cluster, "STOPPED", "cluster.stop.asked")
 
     def start(self, tx: Transaction, name: str) -> Sequence[str]:
@@ -243,7 +244,7 @@ class Desk:
         config, _ = task.to_wire()
         spec = ClusterSpec(
             num_nodes=task.num_nodes,
-            offers=tuple(_offer(candidate) for candidate in (chosen.choice, *chosen.alternatives)),
+            offers=tuple(offer_from(candidate) for candidate in (chosen.choice, *chosen.alternatives)),
             plan_hash=chosen.hash,
             resources=config.get("resources") or {},
             autostop=_autostop(request.autostop) or _asked_autostop(task.resources),
@@ -264,19 +265,9 @@ class Desk:
                 spec=msgspec.json.encode(spec),
             )
         )
-        for rank in range(task.num_nodes):
-            tx.insert(
-                Record(
-                    id=node_id(cluster_id, rank),
-                    kind="node",
-                    name=str(rank),
-                    parent=cluster_id,
-                    owner=user,
-                    status="PENDING",
-                    target="UP",
-                    spec=msgspec.json.encode(NodeSpec(rank=rank)),
-                )
-            )
+        for lane in range(spec.lanes):
+            for rank in range(task.num_nodes):
+                tx.insert(_slot(cluster, rank, lane))
         data = {
             "plan": chosen.hash,
             "nodes": task.num_nodes,
@@ -369,7 +360,7 @@ def _check_fits(cluster: Record, task: Task) -> None:
             where="num_nodes",
             mend="Launch on a new cluster",
         )
-    offer = spec.offers[cluster.state_as(ClusterState).offer]
+    offer = offer_of(cluster)
     if not fits(task, _as_offered(offer)):
         raise ConflictError(
             f"the machines of cluster {cluster.name!r} are not what the task asks for",
@@ -399,23 +390,6 @@ def _asked_autostop(resources: Resources) -> Autostop | None:
     return Autostop(idle_minutes=wish.idle_minutes, down=wish.down, wait_for=wait_for)
 
 
-def _offer(candidate: Any) -> Offer:
-    return Offer(
-        cloud=candidate.cloud,
-        instance_type=candidate.instance_type,
-        region=candidate.region,
-        zone=candidate.zone,
-        spot=candidate.spot,
-        vcpus=candidate.vcpus,
-        memory_gib=candidate.memory_gib,
-        accelerator=candidate.accelerator,
-        accelerator_count=candidate.accelerator_count or 0,
-        hourly_micro=candidate.hourly_micro,
-        as_of=candidate.as_of,
-        source=candidate.source,
-    )
-
-
 def _as_offered(offer: Offer) -> CatalogOffer:
     return CatalogOffer(
         cloud=offer.cloud,
@@ -434,6 +408,20 @@ def _as_offered(offer: Offer) -> CatalogOffer:
         spot_as_of=None,
         source=offer.source,
         confidence="high",
+    )
+
+
+def _slot(cluster: Record, rank: int, lane: int) -> Record:
+    """A node slot without a machine; the cluster moves it when its lane has an offer."""
+    return Record(
+        id=node_id(cluster.id, rank, lane),
+        kind="node",
+        name=slot_name(rank, lane),
+        parent=cluster.id,
+        owner=cluster.owner,
+        status="PENDING",
+        target="RELEASED",
+        spec=msgspec.json.encode(NodeSpec(rank=rank, lane=lane)),
     )
 
 

@@ -7,7 +7,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from skynb.wire import RunInfo
-from skynb_clusters.records import ClusterSpec, ClusterState, JobSpec, JobState
+from skynb_clusters.records import JobSpec, JobState, offer_of
 
 if TYPE_CHECKING:
     from skynb.control.ledger import Transaction
@@ -26,7 +26,7 @@ def runs_of(tx: Transaction, title: str) -> list[RunInfo]:
             continue
         if state.started_at is None or state.ended_at is None:
             continue
-        offer = cluster.spec_as(ClusterSpec).offers[cluster.state_as(ClusterState).offer]
+        offer = offer_of(cluster)
         accelerator = (offer.accelerator or "") if spec.gpus_per_node else ""
         kind = (accelerator, spec.gpus_per_node if accelerator else 0.0, spec.num_nodes)
         hours[kind].append((state.ended_at - state.started_at) / 3600)

@@ -8,7 +8,17 @@ from skynb.control.ledger import Money, Transaction
 from skynb.control.records import Record
 from skynb.errors import NotFoundError
 from skynb.wire import AutostopRequest, ClusterInfo, CostInfo, EventInfo, JobInfo, LeaseInfo, NodeInfo
-from skynb_clusters.records import JOB_FINAL, ClusterSpec, ClusterState, JobSpec, JobState, NodeState, Offer
+from skynb_clusters.records import (
+    JOB_FINAL,
+    ClusterSpec,
+    ClusterState,
+    JobSpec,
+    JobState,
+    NodeSpec,
+    NodeState,
+    Offer,
+    offer_of,
+)
 
 
 def find_cluster(tx: Transaction, name: str, *, ended: bool = False) -> Record:
@@ -37,8 +47,9 @@ def cluster_infos(tx: Transaction, records: Sequence[Record]) -> list[ClusterInf
 
 def _cluster_info(record: Record, slots: Sequence[Record], money: Money) -> ClusterInfo:
     spec, state = record.spec_as(ClusterSpec), record.state_as(ClusterState)
-    offer = spec.offers[state.offer]
-    nodes = [_node_info(slot) for slot in slots]
+    offer = offer_of(record)
+    gang = [slot for slot in slots if slot.spec_as(NodeSpec).lane == state.lane]
+    nodes = [_node_info(slot) for slot in sorted(gang, key=lambda slot: slot.spec_as(NodeSpec).rank)]
     seen = [node.observed_at for node in nodes if node.observed_at is not None]
     return ClusterInfo(
         id=record.id,
@@ -90,8 +101,8 @@ def job_info(record: Record, cluster: str) -> JobInfo:
 
 def cost_info(tx: Transaction, record: Record, now: float) -> CostInfo:
     """The bill of a cluster: what is settled, each second with its price in the ledger, and what runs on."""
-    spec, state = record.spec_as(ClusterSpec), record.state_as(ClusterState)
-    offer = spec.offers[state.offer]
+    spec = record.spec_as(ClusterSpec)
+    offer = offer_of(record)
     money = tx.money(scope=record.id)
     running = sum(_unsettled(child, now) for child in tx.children(record.id) if child.kind == "node")
     return CostInfo(
@@ -147,7 +158,7 @@ def _unsettled(node: Record, now: float) -> float:
 def _node_info(record: Record) -> NodeInfo:
     state = record.state_as(NodeState)
     return NodeInfo(
-        rank=int(record.name),
+        rank=record.spec_as(NodeSpec).rank,
         status=record.status,
         address=state.address,
         machine=state.machine,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -17,8 +17,6 @@ from skynb_catalog import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from skynb.planning.model import Candidate
 
 # Seconds for which a failure is believed. Capacity comes and goes; a type that a region does not have stays
 # away.
@@ -30,6 +28,23 @@ LASTS: dict[Disproved, int] = {
     "quota": 60 * 60,
     "type": 24 * 60 * 60,
 }
+
+
+class Placed(Protocol):
+    """A machine at a place, whoever describes it: a candidate of a plan, an offer that a cluster tries."""
+
+    @property
+    def cloud(self) -> str: ...
+    @property
+    def region(self) -> str | None: ...
+    @property
+    def zone(self) -> str | None: ...
+    @property
+    def instance_type(self) -> str: ...
+    @property
+    def accelerator(self) -> str | None: ...
+    @property
+    def spot(self) -> bool: ...
 
 
 class Block(msgspec.Struct, frozen=True):
@@ -44,7 +59,7 @@ class Block(msgspec.Struct, frozen=True):
         return f"{described(self.scope)} until {moment}: {self.reason}"
 
 
-def block(failure: Disproved, tried: Candidate, at: float, reason: str) -> Block:
+def block(failure: Disproved, tried: Placed, at: float, reason: str) -> Block:
     """The block that a failed attempt leaves. at: seconds since the epoch.
 
     capacity: this type in this zone, at this kind of price. zone, region, cloud: all of it. type: the region
@@ -59,8 +74,8 @@ def active(blocks: Iterable[Block], now: float) -> tuple[Block, ...]:
     return tuple(sorted(held, key=lambda one: (tuple(map(str, one.scope)), one.until, one.reason)))
 
 
-def covers(scope: Scope, one: Candidate) -> bool:
-    """Whether a candidate belongs to a scope: it states every word that the scope names."""
+def covers(scope: Scope, one: Placed) -> bool:
+    """Whether an offer belongs to a scope: it states every word that the scope names."""
     return (
         scope.cloud in {None, one.cloud}
         and scope.region in {None, one.region}
@@ -79,7 +94,7 @@ def described(scope: Scope) -> str:
     return f"{price}{kind} on {place}" if kind else f"{price}{place}"
 
 
-def _disproved(failure: Disproved, tried: Candidate) -> Scope:
+def _disproved(failure: Disproved, tried: Placed) -> Scope:
     if failure == "cloud":
         return Scope(tried.cloud)
     if failure == "region":

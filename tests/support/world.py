@@ -12,18 +12,22 @@ import msgspec
 
 from skynb.control.records import Decision, Outcome, Record
 from skynb_clusters.contract import Machine
-from skynb_clusters.deciders.cluster import ClusterView, Idle, JobSeen, NodeSeen, decide_cluster
+from skynb_clusters.deciders.cluster import decide_cluster
 from skynb_clusters.deciders.node import AgentSeen, MachineSeen, NodeView, decide_node
+from skynb_clusters.deciders.views import ClusterView, Idle, JobSeen, NodeSeen
+from skynb_clusters.naming import node_id, slot_name
 from skynb_clusters.records import (
     ClusterSpec,
     ClusterState,
     CreateMachine,
+    NodeSpec,
     NodeState,
     Offer,
     StartAgent,
     StartMachine,
     StopMachine,
     TerminateMachine,
+    offer_of,
 )
 
 OFFERS = (
@@ -32,15 +36,16 @@ OFFERS = (
 )
 
 
-def node_record(rank: int) -> Record:
+def node_record(rank: int, lane: int = 0) -> Record:
     return Record(
-        id=f"node-1-{rank}",
+        id=node_id("cluster-1", rank, lane),
         kind="node",
-        name=str(rank),
+        name=slot_name(rank, lane),
         parent="cluster-1",
         owner="ann",
         status="PENDING",
-        target="UP",
+        target="RELEASED",
+        spec=msgspec.json.encode(NodeSpec(rank=rank, lane=lane)),
         state=msgspec.json.encode(NodeState()),
     )
 
@@ -63,12 +68,17 @@ class World:
     """The ledger (`cluster`, `nodes`) and the infra (`machines` by token) of one small cluster."""
 
     num_nodes: int = 2
+    lanes: int = 1
+    retry: bool = False
+    offers: tuple[Offer, ...] = OFFERS
+    further: tuple[Offer, ...] = ()
     now: float = 1000.0
     cluster: Record = field(default_factory=cluster_record)
     nodes: list[Record] = field(default_factory=list)
     machines: dict[str, Machine] = field(default_factory=dict)
     agents: set[str] = field(default_factory=set)
     refuse: set[str] = field(default_factory=set)
+    disproved: dict[str, str] = field(default_factory=dict)
     unseen: bool = False
     events: list[str] = field(default_factory=list)
     money: dict[str, int] = field(default_factory=lambda: {"reserve": 0, "settle": 0, "release": 0})
@@ -77,7 +87,9 @@ class World:
     created: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.nodes = self.nodes or [node_record(rank) for rank in range(self.num_nodes)]
+        self.nodes = self.nodes or [
+            node_record(rank, lane) for lane in range(self.lanes) for rank in range(self.num_nodes)
+        ]
 
     # The faults
 
@@ -113,7 +125,7 @@ class World:
         decision = decide_node(record, self._node_view(rank), self.now)
         self.nodes[rank] = record = self._commit(record, decision)
         for effect in decision.effects if act else ():
-            outcome = self._act(effect)
+            outcome = self._act(effect, self.state(rank).offer)
             if not lose_outcome:
                 self.nodes[rank] = msgspec.structs.replace(self.nodes[rank], outcome=outcome)
             if outcome.error:
@@ -136,7 +148,9 @@ class World:
             )
         for effect in decision.effects if act else ():
             name = type(effect).__name__
-            value = {"wiring": list(view.wiring)} if name == "WireAgents" else None
+            value: dict[str, Any] | None = {"wiring": list(view.wiring)} if name == "WireAgents" else None
+            if name == "FindOffers":
+                value = {"offers": msgspec.to_builtins(self.further)}
             self.cluster = msgspec.structs.replace(
                 self.cluster, outcome=Outcome(effect=name, at=self.now, value=value)
             )
@@ -157,8 +171,12 @@ class World:
         """A person's request, as the front desk writes it."""
         self.cluster = msgspec.structs.replace(self.cluster, target=target)
         if target == "UP":
+            lane = self.cluster.state_as(ClusterState).lane
             self.nodes = [
-                node if node.final else msgspec.structs.replace(node, target="UP") for node in self.nodes
+                node
+                if node.final or node.spec_as(NodeSpec).lane != lane
+                else msgspec.structs.replace(node, target="UP")
+                for node in self.nodes
             ]
 
     def living(self) -> list[Machine]:
@@ -191,14 +209,16 @@ class World:
         if machine and machine.state == "running" and record.status in {"BOOTING", "UP"}:
             answering = state.token in self.agents and not self.unseen
             agent = AgentSeen("answering", 7000, "1") if answering else AgentSeen("silent")
-        offer = OFFERS[self.cluster.state_as(ClusterState).offer]
+        shown = msgspec.structs.replace(self.cluster, spec=msgspec.json.encode(self.spec))
+        offer = offer_of(shown, record.spec_as(NodeSpec).lane)
         return NodeView(state=state, offer=offer, machine=seen, agent=agent)
 
     def _cluster_view(self) -> ClusterView:
         seen = tuple(
             NodeSeen(
                 id=node.id,
-                rank=rank,
+                rank=node.spec_as(NodeSpec).rank,
+                lane=node.spec_as(NodeSpec).lane,
                 status=node.status,
                 target=node.target,
                 address=self.state(rank).address,
@@ -207,19 +227,29 @@ class World:
             )
             for rank, node in enumerate(self.nodes)
         )
-        spec = ClusterSpec(num_nodes=self.num_nodes, offers=OFFERS, plan_hash="p")
+        state = self.cluster.state_as(ClusterState)
         return ClusterView(
-            spec=spec,
-            state=self.cluster.state_as(ClusterState),
+            spec=self.spec,
+            state=state,
             nodes=seen,
             work=self.work,
             idle=self.idle,
-            wiring=tuple(node.address for node in seen),
+            wiring=tuple(node.address for node in seen if node.lane == state.lane),
         )
 
-    def _act(self, effect: Any) -> Outcome:
+    @property
+    def spec(self) -> ClusterSpec:
+        return ClusterSpec(
+            num_nodes=self.num_nodes,
+            offers=self.offers,
+            plan_hash="p",
+            lanes=self.lanes,
+            retry=self.retry,
+        )
+
+    def _act(self, effect: Any, offer: Offer | None) -> Outcome:
         name = type(effect).__name__
-        error = self._refusal(effect)
+        error = self._refusal(effect, offer)
         value = None
         if error is None and isinstance(effect, CreateMachine):
             value = {"machine": self._create(effect.token).id}
@@ -230,9 +260,12 @@ class World:
             self.agents.add(token)
         return Outcome(effect=name, at=self.now, error=error, value=value)
 
-    def _refusal(self, effect: Any) -> dict[str, Any] | None:
+    def _refusal(self, effect: Any, offer: Offer | None) -> dict[str, Any] | None:
+        if isinstance(effect, CreateMachine) and offer and offer.instance_type in self.disproved:
+            disproves = self.disproved[offer.instance_type]
+            return {"code": "capacity", "what": "none free", "retryable": "yes", "disproves": disproves}
         if type(effect).__name__ in self.refuse:
-            return {"code": "capacity", "what": "none free", "retryable": "yes"}
+            return {"code": "capacity", "what": "none free", "retryable": "yes", "disproves": "capacity"}
         return None
 
     def _create(self, token: str) -> Machine:
@@ -270,6 +303,7 @@ def copy_of(world: World) -> World:
         machines=dict(world.machines),
         agents=set(world.agents),
         refuse=set(world.refuse),
+        disproved=dict(world.disproved),
         events=list(world.events),
         money=dict(world.money),
         created=list(world.created),

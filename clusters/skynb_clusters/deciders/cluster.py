@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from skynb.control.records import Decision, Event, Move, Record
+from skynb_clusters.deciders.launching import alone, launch
+from skynb_clusters.deciders.views import ClusterView, JobSeen, NodeSeen, moves
 from skynb_clusters.records import (
     Autostop,
-    ClusterSpec,
-    ClusterState,
     DropKept,
     SetAutostop,
     TellLost,
@@ -25,55 +25,6 @@ from skynb_clusters.records import (
 
 DRAIN_S = 20.0
 LAST_WORDS_S = 60.0  # a record below that cannot end holds its cluster, whose machines are gone, so long
-ATTEMPTS_AN_OFFER = 3
-_NO_MACHINE = {"PENDING", "ENDED"}
-_DISPROVED = {"capacity", "quota", "auth"}  # the same offer again would be refused again
-
-
-class NodeSeen(msgspec.Struct, frozen=True, kw_only=True):
-    """A node slot, as its record says."""
-
-    id: str
-    rank: int
-    status: str
-    target: str
-    address: str = ""
-    reason: str = ""
-    error: dict[str, object] | None = None
-    lost_agent: str = ""
-
-
-class JobSeen(msgspec.Struct, frozen=True, kw_only=True):
-    """A job or a Dask cluster below this cluster that is not final."""
-
-    id: str
-    kind: str
-    target: str
-    secrets: str = ""
-
-
-class Idle(msgspec.Struct, frozen=True, kw_only=True):
-    """The head's word on idleness; `due` means that the autostop time has passed."""
-
-    idle_s: float
-    busy: tuple[str, ...] = ()
-    due: bool = False
-
-
-class ClusterView(msgspec.Struct, frozen=True, kw_only=True):
-    """All that a decision about a cluster may rest on.
-
-    nodes: in order of rank. work: what is not final below. wiring: the nodes' addresses and the head's port,
-    as every agent must know them.
-    """
-
-    spec: ClusterSpec
-    state: ClusterState
-    nodes: tuple[NodeSeen, ...]
-    work: tuple[JobSeen, ...] = ()
-    idle: Idle | None = None
-    wiring: tuple[str, ...] = ()
-    secrets: tuple[str, ...] = ()
 
 
 def decide_cluster(record: Record, view: ClusterView, now: float) -> Decision:
@@ -86,21 +37,22 @@ def decide_cluster(record: Record, view: ClusterView, now: float) -> Decision:
 
 
 def _init(record: Record, view: ClusterView, now: float) -> Decision:
-    state, nodes = view.state, view.nodes
-    if state.phase == "releasing":
-        return _next_offer(record, view, now)
-    failed = [node for node in nodes if node.status == "FAILED"]
-    lost = [node for node in nodes if node.status == "PENDING" and node.target == "RELEASED" and node.error]
-    if state.phase == "launching" and (failed or lost):
-        return _give_up_offer(view, (failed or lost)[0])
-    if state.phase == "ready" and (failed or lost or any(node.target == "STOPPED" for node in nodes)):
+    nodes = view.gang
+    if view.state.phase != "ready":
+        if searching := launch(record, view, now):
+            return searching
+    elif any(_hurt(node) for node in nodes):
         return _degraded(record, view)
-    starting = _moves(nodes, "UP")
-    if starting:
+    elif starting := moves(nodes, "UP"):
         return Decision(moves=starting, wakes=_work(view))
     if all(node.status == "UP" for node in nodes):
         return _configure(record, view) or _to_up(record, view, now)
     return Decision()
+
+
+def _hurt(node: NodeSeen) -> bool:
+    lost = node.status == "PENDING" and node.target == "RELEASED" and node.error
+    return node.status == "FAILED" or bool(lost) or node.target == "STOPPED"
 
 
 def _configure(record: Record, view: ClusterView) -> Decision | None:
@@ -121,54 +73,9 @@ def _to_up(record: Record, view: ClusterView, now: float) -> Decision:
     )
 
 
-def _give_up_offer(view: ClusterView, node: NodeSeen) -> Decision:
-    """One node cannot be had: all or none, so this attempt's machines are given back first."""
-    state = view.state
-    offer = view.spec.offers[state.offer]
-    error = dict(node.error or {})
-    entry = {"offer": msgspec.to_builtins(offer), "error": error, "attempt": state.attempt}
-    releasing = msgspec.structs.replace(state, phase="releasing", error=error, tried=(*state.tried, entry))
-    return Decision(
-        state=releasing,
-        reason=f"{offer.cloud} {offer.instance_type}: {error.get('what', node.reason)}",
-        moves=_moves(view.nodes, "RELEASED"),
-        events=(Event("launch.refused", entry),),
-        wake_in=0.001,
-    )
-
-
-def _next_offer(record: Record, view: ClusterView, now: float) -> Decision:
-    if unreleased := _moves(view.nodes, "RELEASED"):
-        return Decision(moves=unreleased)
-    if any(node.status not in _NO_MACHINE for node in view.nodes):
-        return Decision()
-    state = view.state
-    if (state.error or {}).get("code") not in _DISPROVED and state.attempt < ATTEMPTS_AN_OFFER:
-        chosen = msgspec.structs.replace(state, phase="launching", attempt=state.attempt + 1, configured=())
-    elif state.offer + 1 < len(view.spec.offers):
-        chosen = msgspec.structs.replace(
-            state, phase="launching", offer=state.offer + 1, attempt=1, configured=()
-        )
-    else:
-        return _out_of_offers(record, view)
-    event = Event("launch.retry", {"offer": chosen.offer, "attempt": chosen.attempt})
-    return Decision(state=chosen, events=(event,), moves=_moves(view.nodes, "UP"))
-
-
-def _out_of_offers(record: Record, view: ClusterView) -> Decision:
-    failed = msgspec.structs.replace(view.state, phase="failed")
-    return Decision(
-        status="TERMINATING",
-        target="TERMINATED",
-        state=failed,
-        events=(Event("launch.failed", {"tried": list(view.state.tried)}),),
-        wake_in=0.001,
-    )
-
-
 def _degraded(record: Record, view: ClusterView) -> Decision:
     """It was up and is not whole now. Nothing is rented again unasked: `start` repairs, `down` ends."""
-    nodes = view.nodes
+    nodes = view.gang
     if all(node.status == "STOPPED" for node in nodes):
         reason = nodes[0].reason or "stopped outside skynb"
         event = Event("cluster.stopped", {"by": "outside", "reason": reason})
@@ -180,15 +87,15 @@ def _degraded(record: Record, view: ClusterView) -> Decision:
     reason = f"not whole: {names}; `start` repairs it"
     if telling := _tell_lost(record, view):
         return telling
-    off = _moves([node for node in nodes if node.status == "FAILED"], "STOPPED")  # its disk is the user's
+    off = moves([node for node in nodes if node.status == "FAILED"], "STOPPED")  # its disk is the user's
     return Decision(reason=reason, moves=off, wakes=_work(view) if reason != record.reason else ())
 
 
 def _tell_lost(record: Record, view: ClusterView) -> Decision | None:
     """The head may hold jobs with ranks on machines that are gone; it is told until it has heard."""
-    if view.nodes[0].status != "UP":
+    if view.gang[0].status != "UP":
         return None
-    lost = tuple((node.rank, node.lost_agent) for node in view.nodes[1:] if node.lost_agent)
+    lost = tuple((node.rank, node.lost_agent) for node in view.gang[1:] if node.lost_agent)
     if not lost or lost == view.state.told_lost:
         return None
     if record.outcome and record.outcome.effect == "TellLost" and not record.outcome.error:
@@ -197,8 +104,8 @@ def _tell_lost(record: Record, view: ClusterView) -> Decision | None:
 
 
 def _up(record: Record, view: ClusterView, now: float) -> Decision:
-    if any(node.status != "UP" for node in view.nodes):
-        hurt = [node.rank for node in view.nodes if node.status != "UP"]
+    if any(node.status != "UP" for node in view.gang):
+        hurt = [node.rank for node in view.gang if node.status != "UP"]
         return Decision(status="INIT", events=(Event("cluster.hurt", {"nodes": hurt}),), wake_in=0.001)
     if rewiring := _configure(record, view) or _tell_lost(record, view):
         return rewiring
@@ -221,14 +128,16 @@ def _up(record: Record, view: ClusterView, now: float) -> Decision:
 def _stopping(record: Record, view: ClusterView, now: float) -> Decision:
     if record.target == "UP":
         calm = msgspec.structs.replace(view.state, draining_since=None, configured=())
-        return Decision(status="INIT", state=calm, moves=_moves(view.nodes, "UP"), wake_in=0.001)
+        return Decision(status="INIT", state=calm, moves=moves(view.gang, "UP"), wake_in=0.001)
     if waiting := _drain(view, now):
         return waiting
-    if moves := _moves(view.nodes, "STOPPED"):
-        return Decision(moves=moves)
-    if any(node.status not in {"STOPPED", "PENDING"} for node in view.nodes):
+    if halting := (*moves(view.gang, "STOPPED"), *moves(view.others, "ENDED")):
+        return Decision(moves=halting)
+    if any(node.status not in {"STOPPED", "PENDING"} for node in view.gang):
         return Decision()
-    calm = msgspec.structs.replace(view.state, draining_since=None, configured=(), autostop_applied=None)
+    calm = msgspec.structs.replace(
+        alone(view.state), draining_since=None, configured=(), autostop_applied=None
+    )
     return Decision(status="STOPPED", state=calm, events=(Event("cluster.stopped", {"by": "request"}),))
 
 
@@ -237,7 +146,7 @@ def _stopped(record: Record, view: ClusterView, now: float) -> Decision:
         return Decision()
     phase = "launching" if view.state.up_at is None else "ready"  # once up, its disks hold the user's data
     waking = msgspec.structs.replace(view.state, phase=phase, draining_since=None, configured=())
-    return Decision(status="INIT", reason="", state=waking, moves=_moves(view.nodes, "UP"))
+    return Decision(status="INIT", reason="", state=waking, moves=moves(view.gang, "UP"))
 
 
 def _terminating(record: Record, view: ClusterView, now: float) -> Decision:
@@ -245,8 +154,8 @@ def _terminating(record: Record, view: ClusterView, now: float) -> Decision:
         return Decision(status="TERMINATING", events=(Event("cluster.down", {}),), wake_in=0.001)
     if waiting := _drain(view, now):
         return waiting
-    if moves := _moves(view.nodes, "ENDED"):
-        return Decision(moves=moves)
+    if ending := moves(view.nodes, "ENDED"):
+        return Decision(moves=ending)
     if any(node.status != "ENDED" for node in view.nodes):
         return Decision()
     patient = view.state.draining_since is not None and now - view.state.draining_since < LAST_WORDS_S
@@ -278,10 +187,6 @@ def _drain(view: ClusterView, now: float) -> Decision | None:
 def _cancel(work: Sequence[JobSeen]) -> tuple[Move, ...]:
     ends = {"job": "CANCELLED", "dask": "ENDED"}
     return tuple(Move(item.id, ends[item.kind]) for item in work if item.target != ends[item.kind])
-
-
-def _moves(nodes: Sequence[NodeSeen], target: str) -> tuple[Move, ...]:
-    return tuple(Move(node.id, target) for node in nodes if node.target != target and node.status != "ENDED")
 
 
 def _work(view: ClusterView) -> tuple[str, ...]:

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from skynb.control.records import Decision, Effect, Record
 from skynb.errors import ProviderError
 from skynb_agent.protocol import Methods
-from skynb_clusters import naming as names
-from skynb_clusters.deciders.cluster import ClusterView, Idle, JobSeen, NodeSeen, decide_cluster
+from skynb_clusters.deciders.cluster import decide_cluster
+from skynb_clusters.deciders.views import ClusterView, Idle, JobSeen, NodeSeen
 from skynb_clusters.records import (
     ClusterSpec,
     ClusterState,
     DropKept,
+    FindOffers,
     JobSpec,
     NodeSpec,
     NodeState,
     SetAutostop,
     TellLost,
     WireAgents,
+    gang_of,
+    head_of,
 )
 
 if TYPE_CHECKING:
@@ -36,18 +41,17 @@ class ClusterKind:
     async def observe(self, record: Record) -> ClusterView:
         children = await self._core.children(record.id)
         slots = sorted(
-            (child for child in children if child.kind == "node"), key=lambda c: c.spec_as(NodeSpec).rank
+            (child for child in children if child.kind == "node"), key=lambda c: _place(c.spec_as(NodeSpec))
         )
-        spec = record.spec_as(ClusterSpec)
-        nodes = tuple(_node(slot) for slot in slots)
-        head = slots[0].state_as(NodeState)
+        spec, state = record.spec_as(ClusterSpec), record.state_as(ClusterState)
+        gang = [slot.state_as(NodeState) for slot in slots if slot.spec_as(NodeSpec).lane == state.lane]
         return ClusterView(
             spec=spec,
-            state=record.state_as(ClusterState),
-            nodes=nodes,
+            state=state,
+            nodes=tuple(_node(slot) for slot in slots),
             work=tuple(_work(child) for child in children if child.kind != "node" and not child.final),
             idle=await self._idle(record) if record.status == "UP" else None,
-            wiring=(*(node.address for node in nodes), str(head.head_port)),
+            wiring=(*(node.address for node in gang), str(gang[0].head_port)),
             secrets=(spec.authority,) if spec.authority else (),
         )
 
@@ -55,7 +59,7 @@ class ClusterKind:
         return decide_cluster(record, observation, now)
 
     async def act(self, record: Record, effect: Effect) -> dict[str, Any] | None:
-        head = names.node_id(record.id, 0)
+        head = head_of(record)
         if isinstance(effect, WireAgents):
             await self._wire(record, effect.wiring)
             return {"wiring": list(effect.wiring)}
@@ -67,6 +71,9 @@ class ClusterKind:
             minutes = None if wish.idle_minutes < 0 else wish.idle_minutes
             params = {"idle_minutes": minutes, "down": wish.down, "wait_for": wish.wait_for}
             await self._core.hub.call(head, Methods.AUTOSTOP_SET, params)
+        elif isinstance(effect, FindOffers):
+            offers = await self._core.in_cloud(self._core.further_offers, record.spec_as(ClusterSpec))
+            return {"offers": msgspec.to_builtins(offers)}
         elif isinstance(effect, DropKept):
             self._core.drop(effect)
         return None
@@ -77,23 +84,28 @@ class ClusterKind:
             "node_ips": list(addresses),
             "head": {"host": addresses[0], "port": int(port)},
         }
-        for rank in range(len(addresses)):
-            await self._core.hub.call(names.node_id(record.id, rank), Methods.CONFIGURE, params)
+        for node in gang_of(record):
+            await self._core.hub.call(node, Methods.CONFIGURE, params)
 
     async def _idle(self, record: Record) -> Idle | None:
         try:
-            status = await self._core.hub.call(names.node_id(record.id, 0), Methods.STATUS)
+            status = await self._core.hub.call(head_of(record), Methods.STATUS)
         except ProviderError:
             return None
         idle = status["idle"]
         return Idle(idle_s=float(idle["idle_s"]), busy=tuple(idle["busy"]), due=bool(idle["due"]))
 
 
+def _place(spec: NodeSpec) -> tuple[int, int]:
+    return spec.lane, spec.rank
+
+
 def _node(slot: Record) -> NodeSeen:
-    state = slot.state_as(NodeState)
+    state, spec = slot.state_as(NodeState), slot.spec_as(NodeSpec)
     return NodeSeen(
         id=slot.id,
-        rank=slot.spec_as(NodeSpec).rank,
+        rank=spec.rank,
+        lane=spec.lane,
         status=slot.status,
         target=slot.target,
         lost_agent=state.lost_agent,

@@ -12,11 +12,10 @@ import msgspec
 from skynb.control.records import Decision, Effect, Record
 from skynb.errors import ProviderError
 from skynb_agent.protocol import Codes, Methods
-from skynb_clusters import naming as names
 from skynb_clusters.contract import Transport
 from skynb_clusters.deciders.dask import SCHEDULER, DaskView, decide_dask, wanted, worker_number
 from skynb_clusters.links import AgentError
-from skynb_clusters.records import ApplyDask, ClusterSpec, DaskSpec, DaskState, NodeState
+from skynb_clusters.records import ApplyDask, ClusterSpec, DaskSpec, DaskState, NodeState, gang_of, head_of
 
 if TYPE_CHECKING:
     from skynb_clusters.core import Core
@@ -38,13 +37,14 @@ class DaskKind:
 
     async def observe(self, record: Record) -> DaskView:
         scope = str(record.parent)
-        cluster, head = await self._core.get(scope), await self._core.get(names.node_id(scope, 0))
+        cluster = await self._core.get(scope)
+        head = await self._core.get(head_of(cluster)) if cluster else None
         if cluster is None or head is None:
             raise ProviderError(f"{record.id} has no cluster in the ledger")
         phase: Literal["up", "waiting", "gone"] = "up" if cluster.status == "UP" else "waiting"
         if head.status in {"PENDING", "ENDED", "STOPPED"} and cluster.target != "UP":
             phase = "gone"
-        seen = await self._seen(_nodes(scope, cluster))
+        seen = await self._seen(gang_of(cluster))
         spec, state = record.spec_as(DaskSpec), record.state_as(DaskState)
         if seen is None:
             return DaskView(spec=spec, state=state, cluster=phase)
@@ -65,7 +65,7 @@ class DaskKind:
         cluster = await self._core.get(scope)
         if cluster is None:
             raise ProviderError(f"{record.id} has no cluster in the ledger")
-        nodes = _nodes(scope, cluster)
+        nodes = gang_of(cluster)
         if isinstance(effect, ApplyDask):
             return await self._apply(record, nodes, cluster.spec_as(ClusterSpec))
         await self._stop_others(nodes, keep=set())
@@ -177,10 +177,6 @@ class DaskKind:
         params = {"name": name, "limit": 2000}
         text = str((await self._core.hub.call(node, Methods.SERVICE_LOG, params))["text"]).strip()
         return text.splitlines()[-1].strip() if text else None
-
-
-def _nodes(scope: str, cluster: Record) -> list[str]:
-    return [names.node_id(scope, rank) for rank in range(cluster.spec_as(ClusterSpec).num_nodes)]
 
 
 # $0 is a word for `ps`; the rest are the module and its arguments. Some systems have no plain `python`.

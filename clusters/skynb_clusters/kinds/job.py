@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from skynb.control.records import Decision, Effect, Record
@@ -19,6 +20,8 @@ from skynb_clusters.records import (
     JobState,
     NodeState,
     SubmitJob,
+    gang_of,
+    head_of,
 )
 
 if TYPE_CHECKING:
@@ -39,7 +42,7 @@ class JobKind:
         scope = str(record.parent)
         cluster = await self._core.get(scope)
         nodes = {child.id: child for child in await self._core.children(scope) if child.kind == "node"}
-        head = nodes.get(names.node_id(scope, 0))
+        head = nodes.get(head_of(cluster)) if cluster else None
         if cluster is None or head is None:
             raise ProviderError(f"{record.id} has no cluster in the ledger")
         spec, state = record.spec_as(JobSpec), record.state_as(JobState)
@@ -70,9 +73,12 @@ class JobKind:
         return decision
 
     async def act(self, record: Record, effect: Effect) -> dict[str, Any] | None:
-        head = names.node_id(str(record.parent), 0)
+        cluster = await self._core.get(str(record.parent))
+        if cluster is None:
+            raise ProviderError(f"{record.id} has no cluster in the ledger")
+        head = head_of(cluster)
         if isinstance(effect, SubmitJob):
-            await self._send_workdir(record)
+            await self._send_workdir(record, gang_of(cluster))
             await self._core.hub.call(head, Methods.SUBMIT, {"job": self._job(record)})
         elif isinstance(effect, CancelJob):
             await self._core.hub.call(head, Methods.CANCEL, {"ids": [effect.number]})
@@ -80,13 +86,13 @@ class JobKind:
             self._core.drop(effect)
         return None
 
-    async def _send_workdir(self, record: Record) -> None:
+    async def _send_workdir(self, record: Record, gang: Sequence[str]) -> None:
         """Lay the job's working folder on every node; a job that waits for that is not handed over yet."""
         bundle = record.spec_as(JobSpec).workdir
         if not bundle:
             return
-        nodes = [child for child in await self._core.children(str(record.parent)) if child.kind == "node"]
-        transports = [self._core.transport(node.state_as(NodeState)) for node in nodes]
+        nodes = await asyncio.gather(*(self._core.get(node) for node in gang))
+        transports = [self._core.transport(node.state_as(NodeState)) for node in nodes if node]
         await asyncio.gather(
             *(self._core.in_cloud(self._core.bundles.unpack, bundle, transport) for transport in transports)
         )

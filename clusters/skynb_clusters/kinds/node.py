@@ -16,7 +16,6 @@ from skynb_clusters.deciders.node import HEARTBEAT_S, AgentSeen, MachineSeen, No
 from skynb_clusters.deploy import start_agent
 from skynb_clusters.records import (
     ClusterSpec,
-    ClusterState,
     CreateMachine,
     NodeSpec,
     NodeState,
@@ -28,6 +27,7 @@ from skynb_clusters.records import (
     agent_name,
     incarnation,
     machine_of,
+    offer_of,
 )
 
 if TYPE_CHECKING:
@@ -46,13 +46,14 @@ class NodeKind:
         self._core = core
 
     async def observe(self, record: Record) -> NodeView:
+        lane = record.spec_as(NodeSpec).lane
         cluster, head = await asyncio.gather(
-            self._core.get(str(record.parent)), self._core.get(names.node_id(str(record.parent), 0))
+            self._core.get(str(record.parent)), self._core.get(names.node_id(str(record.parent), 0, lane))
         )
         if cluster is None or head is None:
             raise ProviderError(f"{record.id} has no cluster in the ledger")
         state = record.state_as(NodeState)
-        offer = _offer(cluster)
+        offer = offer_of(cluster, lane)
         machine = await self._machine(record, state)
         agent = AgentSeen("untried")
         if machine.machine is not None and machine.machine.state == "running":
@@ -96,15 +97,15 @@ class NodeKind:
         if state.offer is None or not state.token:
             return MachineSeen("absent")
         provider = self._core.provider(state.offer)
-        tags = {"skynb-owner": self._core.owner, "skynb-record": record.id}
         try:
-            listing = await self._core.in_cloud(provider.list, tags, state.offer.region)
+            seen = await self._core.sightings.of(provider, state.offer.region)
         except (ProviderError, AuthError):
             return MachineSeen("unknown")
-        found = _choose(listing.machines, "" if record.status == "ENDING" else state.token)
+        machines = seen.by_record.get(record.id, ())
+        found = _choose(machines, "" if record.status == "ENDING" else state.token)
         if found is not None:
             return MachineSeen("present", found)
-        hidden = listing.blind and (not state.place or state.place in listing.blind)
+        hidden = seen.blind and (not state.place or state.place in seen.blind)
         return MachineSeen("unknown" if hidden else "absent")
 
     async def _agent(self, record: Record, state: NodeState, machine: Machine) -> AgentSeen:
@@ -138,11 +139,17 @@ class NodeKind:
             region=state.offer.region,
             zone=state.offer.zone,
             spot=state.offer.spot,
+            image=spec.image,
+            disk_gib=spec.disk_gib,
+            disk_tier=spec.disk_tier,
+            ports=spec.ports,
+            labels=spec.labels,
         )
 
     async def _start_agent(self, record: Record, state: NodeState) -> dict[str, Any]:
         cluster = await self._core.get(str(record.parent))
-        head = await self._core.get(names.node_id(str(record.parent), 0))
+        lane = record.spec_as(NodeSpec).lane
+        head = await self._core.get(names.node_id(str(record.parent), 0, lane))
         if cluster is None or head is None or state.offer is None:
             raise ProviderError(f"{record.id} has no cluster in the ledger")
         config = await asyncio.to_thread(self._config, record, state, cluster, head.state_as(NodeState))
@@ -152,7 +159,7 @@ class NodeKind:
     def _config(self, record: Record, state: NodeState, cluster: Record, head: NodeState) -> dict[str, Any]:
         spec = cluster.spec_as(ClusterSpec)
         rank = record.spec_as(NodeSpec).rank
-        provider = self._core.provider(state.offer or _offer(cluster))
+        provider = self._core.provider(state.offer or offer_of(cluster))
         transport = self._core.transport(state)
         machine = machine_of(state)
         authority = tls.Pair(**self._core.secrets.get(spec.authority))
@@ -184,10 +191,6 @@ class NodeKind:
             },
             "lease": {"presence_s": spec.presence_s, "envelope_s": spec.envelope_s},
         }
-
-
-def _offer(cluster: Record) -> Offer:
-    return cluster.spec_as(ClusterSpec).offers[cluster.state_as(ClusterState).offer]
 
 
 def _choose(machines: Sequence[Machine], token: str) -> Machine | None:

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skynb.control.records import Decision
-from skynb_clusters.deciders.cluster import DRAIN_S, Idle, JobSeen
+from skynb_clusters.deciders.cluster import DRAIN_S
 from skynb_clusters.deciders.node import _STEPS as NODE_STEPS
 from skynb_clusters.deciders.node import AgentSeen, MachineSeen, NodeView, decide_node
+from skynb_clusters.deciders.views import Idle, JobSeen
 from skynb_clusters.records import Autostop, ClusterSpec, ClusterState, NodeState
 from tests.support.world import World
 

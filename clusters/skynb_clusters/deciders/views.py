@@ -1,0 +1,72 @@
+"""What the deciders of clusters see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from skynb.control.records import Move
+from skynb_clusters.records import ClusterSpec, ClusterState
+
+
+class NodeSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """A node slot, as its record says."""
+
+    id: str
+    rank: int
+    lane: int = 0
+    status: str
+    target: str
+    address: str = ""
+    reason: str = ""
+    error: dict[str, object] | None = None
+    lost_agent: str = ""
+
+
+class JobSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """A job or a Dask cluster below this cluster that is not final."""
+
+    id: str
+    kind: str
+    target: str
+    secrets: str = ""
+
+
+class Idle(msgspec.Struct, frozen=True, kw_only=True):
+    """The head's word on idleness; `due` means that the autostop time has passed."""
+
+    idle_s: float
+    busy: tuple[str, ...] = ()
+    due: bool = False
+
+
+class ClusterView(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a decision about a cluster may rest on.
+
+    nodes: in order of lane and rank. work: what is not final below. wiring: the nodes' addresses and the
+    head's port, as every agent must know them.
+    """
+
+    spec: ClusterSpec
+    state: ClusterState
+    nodes: tuple[NodeSeen, ...]
+    work: tuple[JobSeen, ...] = ()
+    idle: Idle | None = None
+    wiring: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
+
+    @property
+    def gang(self) -> tuple[NodeSeen, ...]:
+        """The cluster's own nodes, without what raced with them."""
+        return tuple(node for node in self.nodes if node.lane == self.state.lane)
+
+    @property
+    def others(self) -> tuple[NodeSeen, ...]:
+        """Nodes of lanes that did not win."""
+        return tuple(node for node in self.nodes if node.lane != self.state.lane)
+
+
+def moves(nodes: Iterable[NodeSeen], target: str) -> tuple[Move, ...]:
+    """Moves that bring these nodes towards a target."""
+    return tuple(Move(node.id, target) for node in nodes if node.target != target and node.status != "ENDED")

@@ -1,0 +1,53 @@
+"""From a plan's candidates to the offers that a cluster tries, and what lies beyond them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from skynb_clusters.records import ClusterSpec, Offer
+
+if TYPE_CHECKING:
+    from skynb.planning import Candidate
+
+FURTHER = 200
+
+
+def offer_from(candidate: Candidate) -> Offer:
+    """A plan's candidate as the ledger keeps it."""
+    return Offer(
+        cloud=candidate.cloud,
+        instance_type=candidate.instance_type,
+        region=candidate.region,
+        zone=candidate.zone,
+        spot=candidate.spot,
+        vcpus=candidate.vcpus,
+        memory_gib=candidate.memory_gib,
+        accelerator=candidate.accelerator,
+        accelerator_count=candidate.accelerator_count or 0,
+        hourly_micro=candidate.hourly_micro,
+        as_of=candidate.as_of,
+        source=candidate.source,
+    )
+
+
+def further(spec: ClusterSpec, clouds: Collection[str]) -> Sequence[Offer]:
+    """The next offers after those of the plan, in order; reads the catalog."""
+    from skynb.errors import SkynbError
+    from skynb.planning import plan
+    from skynb.planning.ladders import ladder
+    from skynb.spec import Task
+
+    try:
+        task = Task.from_wire({"resources": spec.resources, "num_nodes": spec.num_nodes, "run": "true"}, {})
+        rungs = ladder(plan(task, clouds=clouds).tasks[0])
+    except SkynbError:
+        return ()  # what there was is used up, and the catalog has nothing more
+    known = set(map(_key, spec.offers))
+    fresh = (offer_from(rung) for rung in rungs if rung.cloud in clouds)
+    return list(islice((offer for offer in fresh if _key(offer) not in known), FURTHER))
+
+
+def _key(offer: Offer) -> tuple[str, str | None, str | None, str, bool]:
+    return (offer.cloud, offer.region, offer.zone, offer.instance_type, offer.spot)
