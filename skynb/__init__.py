@@ -13,6 +13,7 @@ from skynb._version import __version__
 if TYPE_CHECKING:
     from skynb.client.launch import Launch as Launch
     from skynb.client.sdk import autostop as autostop
+    from skynb.client.sdk import budgets as budgets
     from skynb.client.sdk import cancel as cancel
     from skynb.client.sdk import check as check
     from skynb.client.sdk import cost_report as cost_report
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from skynb.client.sdk import launch as launch
     from skynb.client.sdk import plan as plan
     from skynb.client.sdk import queue as queue
+    from skynb.client.sdk import set_budget as set_budget
     from skynb.client.sdk import start as start
     from skynb.client.sdk import status as status
     from skynb.client.sdk import stop as stop
@@ -57,7 +59,9 @@ _HOMES = {
     "autostop": "skynb.client.sdk",
     "cancel": "skynb.client.sdk",
     "check": "skynb.client.sdk",
+    "budgets": "skynb.client.sdk",
     "cost_report": "skynb.client.sdk",
+    "set_budget": "skynb.client.sdk",
     "down": "skynb.client.sdk",
     "events": "skynb.client.sdk",
     "exec": "skynb.client.sdk",

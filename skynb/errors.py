@@ -105,6 +105,13 @@ class AuthError(SkynbError):
     disproves: Disproved | None = "cloud"
 
 
+class BudgetError(SkynbError):
+    """A budget leaves too little for what was asked."""
+
+    code = "budget"
+    http_status = 409
+
+
 class ServerError(SkynbError):
     """The skynb server is not reachable or answered something it should not."""
 

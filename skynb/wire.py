@@ -33,7 +33,11 @@ class AutostopRequest(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class LaunchRequest(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A task as `Task.to_wire()` gives it. dryrun: plan only. setup: False skips the task's setup."""
+    """A task as `Task.to_wire()` gives it. dryrun: plan only. setup: False skips the task's setup.
+
+    retry: go on until machines are had. race: so many offers are tried at a time. budget_micro: what the
+    cluster may cost in all, in micro-dollars.
+    """
 
     task: dict[str, Any]
     secrets: dict[str, str] = {}
@@ -42,6 +46,9 @@ class LaunchRequest(msgspec.Struct, kw_only=True, omit_defaults=True):
     setup: bool = True
     autostop: AutostopRequest | None = None
     plan_hash: str | None = None
+    retry: bool = False
+    race: int = 1
+    budget_micro: int | None = None
 
 
 class LeaseInfo(msgspec.Struct, kw_only=True):
@@ -54,7 +61,8 @@ class LeaseInfo(msgspec.Struct, kw_only=True):
 class LaunchAnswer(msgspec.Struct, kw_only=True, omit_defaults=True):
     """job: its number on the cluster; None when the task has nothing to run. plan: as `Plan.to_dict()`.
 
-    hourly_micro: micro-dollars per hour of all nodes of a new cluster.
+    hourly_micro: micro-dollars per hour of all nodes of a new cluster. worst_micro: what it can cost at most
+    if nobody ever looks at it again: its nodes end by their lease, or when their budget does.
     """
 
     cluster: str
@@ -63,6 +71,27 @@ class LaunchAnswer(msgspec.Struct, kw_only=True, omit_defaults=True):
     hourly_micro: int | None = None
     dryrun: bool = False
     lease: LeaseInfo | None = None
+    worst_micro: int | None = None
+
+
+class BudgetInfo(msgspec.Struct, kw_only=True):
+    """A cap and where it stands, in micro-dollars. account: `all`, `user:<name>` or `run:<cluster>`.
+
+    settled: this month, or in the whole run. free: what may still be promised.
+    """
+
+    account: str
+    cap_micro: int
+    settled_micro: int
+    reserved_micro: int
+    free_micro: int
+
+
+class BudgetRequest(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """cap_micro: micro-dollars a month, None takes the cap away. user: whose; None is everybody together."""
+
+    cap_micro: int | None = None
+    user: str | None = None
 
 
 class ExecRequest(msgspec.Struct, kw_only=True, omit_defaults=True):

@@ -1,6 +1,7 @@
 """Decides whether a node may live on. Pure; both clocks are monotonic seconds measured by the caller.
 
 Presence: without a word from the server for `presence_s` and with nothing running, the node ends itself.
+Paid: past the moment until which the server granted money the node ends itself, whatever runs.
 Envelope: while the server is away, running work may last `envelope_s` in all (None = as long as it runs).
 """
 
@@ -16,6 +17,13 @@ class Terms(NamedTuple):
 
     presence_s: Optional[float] = None
     envelope_s: Optional[float] = None
+
+
+class Paid(NamedTuple):
+    """Money was granted until `until`, a monotonic second; what to do then is `stop` or `down`."""
+
+    until: float
+    end: str
 
 
 class Facts(NamedTuple):
@@ -46,6 +54,11 @@ def decide(terms: Terms, facts: Facts) -> Verdict:
         return Verdict(None, away, None)
     left = terms.presence_s - facts.silent_s
     return Verdict(max(0.0, left), away, "the presence lease has run out" if left <= 0 else None)
+
+
+def unpaid(paid: Optional[Paid], now: float) -> Optional[str]:
+    """What a node must do whose money is used up: `stop`, `down`, or None to live on."""
+    return paid.end if paid is not None and now >= paid.until else None
 
 
 def away_work(previous_s: float, elapsed_s: float, *, working: bool, silent_s: float) -> float:

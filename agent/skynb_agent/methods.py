@@ -138,6 +138,10 @@ class Methods:
         self._agent.watchdog.renew(
             None if presence is None else float(presence), None if envelope is None else float(envelope)
         )
+        paid = call.params.get("paid_s")
+        self._agent.watchdog.pay(
+            None if paid is None else float(paid), _end_mode(call.params.get("paid_end"))
+        )
         return dict(self._agent.status()["lease"])
 
     def _autostop_set(self, call: Call) -> dict[str, Any]:
@@ -152,10 +156,7 @@ class Methods:
         return dict(self._agent.status()["idle"])
 
     def _end(self, call: Call) -> dict[str, Any]:
-        mode = str(call.params["mode"])
-        if mode not in {"stop", "down"}:
-            raise RemoteError(Codes.BAD_REQUEST, "mode must be stop or down")
-        self._agent.end(mode, "asked by the server")
+        self._agent.end(_end_mode(call.params["mode"]), "asked by the server")
         return {"accepted": True, "mode": self._agent.ending}
 
     async def _shutdown(self, call: Call) -> dict[str, Any]:
@@ -167,3 +168,10 @@ class Methods:
                 await agent.changed.wait(0.5)
         asyncio.get_running_loop().call_later(0.05, agent.leave)
         return {"pid": agent.hello()["pid"]}
+
+
+def _end_mode(word: Any) -> str:
+    mode = str(word or "down")
+    if mode not in {"stop", "down"}:
+        raise RemoteError(Codes.BAD_REQUEST, "mode must be stop or down")
+    return mode

@@ -29,6 +29,7 @@ class Watchdog:
         self.lease_terms = lease.Terms(
             *stored.get("lease", (granted.get("presence_s"), granted.get("envelope_s")))
         )
+        self.paid = _paid(stored.get("paid"), now)
         self.idle_terms = idle.Terms(*stored.get("autostop", ()))._replace(armed_at=now)
         self._busy, self._working = busy, working
         self._heard = self._last_busy = self._ticked = now
@@ -50,6 +51,11 @@ class Watchdog:
             self.lease_terms = terms
             self._save()
 
+    def pay(self, paid_s: float | None, end: str) -> None:
+        """The server grants money for so many seconds from now; None takes the limit away."""
+        self.paid = None if paid_s is None else lease.Paid(time.monotonic() + paid_s, end)
+        self._save()
+
     def arm(self, idle_minutes: float | None, *, down: bool, wait_for: str) -> None:
         """Set autostop; None or a negative number takes it back."""
         off = idle_minutes is None or idle_minutes < 0
@@ -62,6 +68,8 @@ class Watchdog:
         silent, working = now - self._heard, self._working()
         elapsed, self._ticked = now - self._ticked, now
         self._away_work = lease.away_work(self._away_work, elapsed, working=working, silent_s=silent)
+        if mode := lease.unpaid(self.paid, now):
+            return mode, "the money granted to this node is used up"
         verdict = lease.decide(self.lease_terms, lease.Facts(silent, working, self._away_work))
         if verdict.expired:
             return "down", verdict.expired
@@ -100,6 +108,7 @@ class Watchdog:
             **verdict._asdict(),
             "silent_s": silent,
             "away_work_s": self._away_work,
+            "paid_s": self.paid.until - now if self.paid else None,
         }
         return {"idle": {**self.idleness(now)._asdict(), "autostop": autostop}, "lease": kept}
 
@@ -114,4 +123,11 @@ class Watchdog:
     def _save(self) -> None:
         terms = self.idle_terms
         autostop = [terms.idle_minutes, terms.down, terms.wait_for]
-        files.write_json(self._path, {"lease": list(self.lease_terms), "autostop": autostop})
+        paid = self.paid and [time.time() + self.paid.until - time.monotonic(), self.paid.end]
+        kept = {"lease": list(self.lease_terms), "autostop": autostop, "paid": paid}
+        files.write_json(self._path, kept)
+
+
+def _paid(stored: Any, now: float) -> Optional[lease.Paid]:
+    """What was granted before this agent started: in wall time, as a boot resets the other clock."""
+    return lease.Paid(now + float(stored[0]) - time.time(), str(stored[1])) if stored else None

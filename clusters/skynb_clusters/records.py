@@ -32,6 +32,11 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     as_of: str | None = None
     source: str = ""
 
+    @property
+    def rehearsed(self) -> bool:
+        """Nobody pays for it."""
+        return self.cloud == "sim"
+
 
 class Autostop(msgspec.Struct, frozen=True, kw_only=True):
     """End the cluster after `idle_minutes` without work; negative is never."""
@@ -118,7 +123,7 @@ class NodeState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     place: where the infra says the machine is. boots: starts of this machine after its first; what ran on it
     before is gone. lost_agent: the agent that will never come back. absent_at: when the infra first said that
     the machine is gone. billed_from .. settled_to: seconds settled so far; settled_micro, reserved_micro:
-    micro-dollars settled and held.
+    micro-dollars settled and held. told_until: until when the node knows that it is paid for.
     """
 
     offer: Offer | None = None
@@ -139,6 +144,7 @@ class NodeState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     settled_to: float | None = None
     settled_micro: int = 0
     reserved_micro: int = 0
+    told_until: float | None = None
     booted_at: float | None = None
 
 
@@ -259,6 +265,13 @@ class TerminateMachine(Effect, frozen=True):
 
 class StartAgent(Effect, frozen=True):
     machine: str
+
+
+class RenewLease(Effect, frozen=True):
+    """Tell a node until when it is paid for; None is as long as its lease says."""
+
+    until: float | None
+    stop: bool
 
 
 class WireAgents(Effect, frozen=True):

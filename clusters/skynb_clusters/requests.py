@@ -13,14 +13,16 @@ from typing import Any, cast
 
 import msgspec
 
+from skynb.control.budgets import EVERYBODY, run_account, user_account
 from skynb.control.clock import new_id
 from skynb.control.ledger import Transaction
 from skynb.control.records import Event, Move, Record
-from skynb.errors import ConflictError, NotFoundError, SpecError, UnsupportedError
+from skynb.errors import BudgetError, ConflictError, NotFoundError, SpecError, UnsupportedError
 from skynb.planning import Plan, fits, plan, this_machine
 from skynb.spec import Resources, Task, unexecuted_fields
 from skynb.wire import (
     AutostopRequest,
+    BudgetRequest,
     CancelAnswer,
     CancelRequest,
     DaskRequest,
@@ -34,8 +36,9 @@ from skynb_catalog import Offer as CatalogOffer
 from skynb_clusters import tls
 from skynb_clusters.core import Core
 from skynb_clusters.deciders.dask import scaled
+from skynb_clusters.deciders.money import LEAST_S
 from skynb_clusters.naming import dask_id, job_id, node_id, slot_name
-from skynb_clusters.offers import offer_from
+from skynb_clusters.offers import machine_wishes, offer_from
 from skynb_clusters.records import (
     JOB_FINAL,
     Autostop,
@@ -48,6 +51,7 @@ from skynb_clusters.records import (
 )
 from skynb_clusters.views import accelerators_of, find_cluster, infra_of
 
+MOST_LANES = 8
 CLUSTER_NAME = r"[a-zA-Z]([-_.a-zA-Z0-9]*[a-zA-Z0-9])?"
 
 
@@ -79,9 +83,16 @@ class Desk:
                 why=f"asked for {request.plan_hash[:12]}, planned {chosen.hash[:12]}",
                 mend="Look at `skynb plan` again",
             )
+        free = self._affordable(tx, chosen, request, user)
+        worst = worst_case(chosen.hourly_micro, self._lease, request.race, free)
         if request.dryrun:
             return LaunchAnswer(
-                cluster=name, plan=chosen.to_dict(), hourly_micro=chosen.hourly_micro, dryrun=True
+                cluster=name,
+                plan=chosen.to_dict(),
+                hourly_micro=chosen.hourly_micro,
+                dryrun=True,
+                lease=self._lease,
+                worst_micro=worst,
             ), ()
         cluster = self._insert_cluster(tx, name, task, chosen, request, user)
         job = self._insert_job(tx, cluster, task, request.setup, user, bundle)
@@ -91,6 +102,7 @@ class Desk:
             plan=chosen.to_dict(),
             hourly_micro=chosen.hourly_micro,
             lease=self._lease,
+            worst_micro=worst,
         )
         return answer, _family(cluster, task.num_nodes, job)
 
@@ -252,6 +264,10 @@ class Desk:
             envelope_s=self._lease.envelope_s,
             authority=self._core.secrets.put({"cert": authority.cert, "key": authority.key}),
             gpus_per_node=chosen.choice.accelerator_count or 0,
+            lanes=request.race,
+            retry=request.retry,
+            budget_micro=request.budget_micro,
+            **machine_wishes(task.resources),
         )
         cluster = tx.insert(
             Record(
@@ -265,6 +281,8 @@ class Desk:
                 spec=msgspec.json.encode(spec),
             )
         )
+        if request.budget_micro is not None:
+            tx.set_budget(run_account(cluster_id), request.budget_micro, by=user)
         for lane in range(spec.lanes):
             for rank in range(task.num_nodes):
                 tx.insert(_slot(cluster, rank, lane))
@@ -276,6 +294,37 @@ class Desk:
         }
         tx.append(Event("cluster.launch", data), record=cluster_id, scope=cluster_id)
         return cluster
+
+    def _affordable(self, tx: Transaction, chosen: Plan, request: LaunchRequest, user: str) -> int | None:
+        """What the budgets leave for a new cluster, None if nothing caps it; BudgetError if too little."""
+        if not 1 <= request.race <= MOST_LANES:
+            raise SpecError(f"{request.race} offers cannot be tried at a time", where="race", mend="1 to 8")
+        if request.budget_micro is not None and request.budget_micro <= 0:
+            raise SpecError("a budget is more than nothing", where="budget")
+        if offer_from(chosen.choice).rehearsed:
+            return None
+        caps = [one.free for one in tx.budgets((user_account(user), EVERYBODY))]
+        free = min([*caps, *([request.budget_micro] if request.budget_micro else [])], default=None)
+        least = chosen.hourly_micro * request.race * LEAST_S // 3600
+        if free is not None and free < least:
+            raise BudgetError(
+                f"the budget leaves ${max(0, free) / 1e6:.2f}, and this costs "
+                f"${chosen.hourly_micro / 1e6:.2f} an hour",
+                why=f"Machines are rented only with money for {LEAST_S // 60} minutes of all of them",
+                mend="`skynb budget` shows what is used; raise the cap, or end what runs",
+            )
+        return free
+
+    def set_budget(self, tx: Transaction, request: BudgetRequest, user: str) -> Sequence[str]:
+        """Cap a month's spending, of one person or of everybody; what is promised already stays promised."""
+        if request.cap_micro is not None and request.cap_micro < 0:
+            raise SpecError("a budget cannot be negative", where="cap_micro")
+        if request.user is not None and not request.user.strip():
+            raise SpecError("no user is named", where="user")
+        account = user_account(request.user) if request.user else EVERYBODY
+        tx.set_budget(account, request.cap_micro, by=user)
+        tx.append(Event("budget.set", {"account": account, "cap_micro": request.cap_micro, "by": user}))
+        return ()
 
     def _insert_job(
         self, tx: Transaction, cluster: Record, task: Task, setup: bool, user: str, bundle: str
@@ -321,6 +370,16 @@ class Desk:
         tx.move(Move(cluster.id, target))
         tx.append(Event(event, {}), record=cluster.id, scope=cluster.id)
         return (cluster.id,)
+
+
+def worst_case(hourly_micro: int, lease: LeaseInfo, lanes: int, free: int | None) -> int:
+    """Micro-dollars that a launch can cost at most if nobody ever looks at it again.
+
+    A busy node lives as long as its work envelope; machines that lost a race end within minutes, count for
+    a quarter of an hour.
+    """
+    work = round(hourly_micro * lease.envelope_s / 3600) + (lanes - 1) * hourly_micro * LEAST_S // 3600
+    return work if free is None else min(work, free)
 
 
 def live_dask(tx: Transaction, cluster: Record) -> Record | None:

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from skynb.control.budgets import Budget
 from skynb.control.ledger import Money, Transaction
 from skynb.control.records import Record
 from skynb.errors import NotFoundError
-from skynb.wire import AutostopRequest, ClusterInfo, CostInfo, EventInfo, JobInfo, LeaseInfo, NodeInfo
+from skynb.wire import (
+    AutostopRequest,
+    BudgetInfo,
+    ClusterInfo,
+    CostInfo,
+    EventInfo,
+    JobInfo,
+    LeaseInfo,
+    NodeInfo,
+)
 from skynb_clusters.records import (
     JOB_FINAL,
     ClusterSpec,
@@ -119,6 +129,17 @@ def cost_info(tx: Transaction, record: Record, now: float) -> CostInfo:
         reserved_micro=money.reserved,
         created_at=record.created_at,
         ended_at=record.updated_at if record.final else None,
+    )
+
+
+def budget_info(budget: Budget) -> BudgetInfo:
+    """A cap and where it stands."""
+    return BudgetInfo(
+        account=budget.account,
+        cap_micro=budget.cap,
+        settled_micro=budget.settled,
+        reserved_micro=budget.reserved,
+        free_micro=budget.free,
     )
 
 

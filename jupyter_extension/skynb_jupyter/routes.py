@@ -10,6 +10,8 @@ import msgspec
 from skynb.errors import SpecError
 from skynb.wire import (
     AutostopRequest,
+    BudgetInfo,
+    BudgetRequest,
     CancelAnswer,
     CancelRequest,
     CheckInfo,
@@ -198,6 +200,21 @@ ROUTES = (
         summary="The bill, a line a cluster",
         answer=list[CostInfo],
         call=lambda service, _: service.costs(),
+    ),
+    Route(
+        method="GET",
+        path="/budgets",
+        summary="Caps on a month's spending, and where they stand",
+        answer=list[BudgetInfo],
+        call=lambda service, _: service.budgets(),
+    ),
+    Route(
+        method="POST",
+        path="/budgets",
+        summary="Cap a month's spending, of one person or of everybody",
+        body=BudgetRequest,
+        answer=list[BudgetInfo],
+        call=lambda service, call: service.set_budget(call.caller, call.body),
     ),
     Route(
         method="GET",

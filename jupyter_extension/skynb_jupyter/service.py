@@ -14,6 +14,8 @@ from skynb.control.records import Record
 from skynb.errors import NotFoundError, SpecError
 from skynb.wire import (
     AutostopRequest,
+    BudgetInfo,
+    BudgetRequest,
     CancelAnswer,
     CancelRequest,
     CheckInfo,
@@ -136,6 +138,21 @@ class Service:
             return cluster, record
 
         return await self.read(read)
+
+    async def budgets(self) -> list[BudgetInfo]:
+        def read(tx: Transaction) -> list[BudgetInfo]:
+            return [views.budget_info(one) for one in tx.budgets() if not one.account.startswith("run:")]
+
+        return await self.read(read)
+
+    async def set_budget(self, caller: Caller, request: BudgetRequest) -> list[BudgetInfo]:
+        def ask(tx: Transaction) -> tuple[list[BudgetInfo], Sequence[str]]:
+            woken = self.desk.set_budget(tx, request, caller.user)
+            return [
+                views.budget_info(one) for one in tx.budgets() if not one.account.startswith("run:")
+            ], woken
+
+        return await self._ask(caller, "budget", request, list[BudgetInfo], ask)
 
     async def costs(self) -> list[CostInfo]:
         def read(tx: Transaction) -> list[CostInfo]:

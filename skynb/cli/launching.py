@@ -33,7 +33,9 @@ _entrypoint = click.argument("entrypoint", nargs=-1)
 @options.yes
 @options.output
 @options.task_fields
-@options.refused("-r", "--retry-until-up", flag=True)
+@click.option("-r", "--retry-until-up", is_flag=True, help="Go on until machines are had.")
+@click.option("--race", type=click.IntRange(1, 8), default=1, help="Try so many offers at a time.")
+@click.option("--budget", type=float, metavar="DOLLARS", help="What a new cluster may cost in all.")
 @options.refused("--clone-disk-from", "--clone")
 @options.refused("--docker", flag=True)
 @options.refused("--fast", flag=True)
@@ -49,6 +51,9 @@ def launch(
     wait_for: str | None,
     down: bool,
     no_setup: bool,
+    retry_until_up: bool,
+    race: int,
+    budget: float | None,
     yes: bool,
     **fields: Any,
 ) -> Launch:
@@ -57,7 +62,15 @@ def launch(
     ENTRYPOINT is a YAML file or a bare command; - reads either from standard input. In a notebook the cell is
     the task. Without -d the log is followed; Ctrl-C leaves it and cancels nothing.
     """
-    asked = {"idle_minutes_to_autostop": idle, "wait_for": wait_for, "down": down, "no_setup": no_setup}
+    asked = {
+        "idle_minutes_to_autostop": idle,
+        "wait_for": wait_for,
+        "down": down,
+        "no_setup": no_setup,
+        "retry_until_up": retry_until_up,
+        "race": race,
+        "budget": budget,
+    }
     return _launch(task_from(entrypoint, fields), cluster, asked, dryrun=dryrun, detach=detach, yes=yes)
 
 
@@ -167,12 +180,16 @@ def _launch(
         cluster = draft.cluster
     handle = sdk.launch(task, cluster, dryrun=dryrun, **asked)
     if dryrun:
+        if handle.worst_micro:
+            here.say(f"At worst: {handle.worst()}")
         return handle
     if handle.plan is not None and "plan_hash" not in asked:
         here.say(f"Launching {handle.cluster}: {str(handle.plan).partition(chr(10))[0]}")
     if handle.lease is not None:
         unused, busy = span(handle.lease.presence_s), span(handle.lease.envelope_s)
         here.say(f"Lease: without a server, unused nodes end after {unused}, busy ones after {busy}")
+    if handle.worst_micro:
+        here.say(f"At worst: {handle.worst()}")
     if not detach:
         here.follow(handle)
     return handle

@@ -11,7 +11,7 @@ from skynb.cli.face import face
 from skynb.errors import NotFoundError, UnsupportedError
 
 if TYPE_CHECKING:
-    from skynb.client.listings import Checks, Clusters, Costs, Events, Jobs
+    from skynb.client.listings import Budgets, Checks, Clusters, Costs, Events, Jobs
     from skynb.planning import GpuTable
 
 
@@ -133,6 +133,29 @@ def cost(everything: bool, days: int) -> Costs:
     from skynb.client import sdk
 
     return sdk.cost_report(None if everything else days)
+
+
+@click.command()
+@click.argument("dollars", type=float, required=False)
+@click.option("--user", help="Of this person; default everybody together.")
+@click.option("--clear", is_flag=True, help="Take the cap away.")
+@options.output
+@options.config
+def budget(dollars: float | None, user: str | None, clear: bool) -> Budgets:
+    """Show the caps on a month's spending, or set one: `skynb budget 100`.
+
+    A launch that could pass a cap is refused, and what runs ends before it is passed. A cap for one cluster:
+    `skynb launch --budget`.
+    """
+    from skynb.client import sdk
+
+    if clear and dollars is not None:
+        raise click.UsageError("--clear takes the cap away; leave the amount out")
+    if dollars is None and not clear:
+        if user is not None:
+            raise click.UsageError("--user needs an amount, or --clear")
+        return sdk.budgets()
+    return sdk.set_budget(dollars, user=user)
 
 
 @click.command()

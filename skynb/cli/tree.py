@@ -16,6 +16,7 @@ _COMMANDS = {
     "logs": ("skynb.cli.looking:logs", "Show and follow the log of a job."),
     "events": ("skynb.cli.looking:events", "Show the history of decisions."),
     "cost": ("skynb.cli.looking:cost", "Show the bill, a line a cluster."),
+    "budget": ("skynb.cli.looking:budget", "Show the caps on spending, or set one."),
     "cost-report": ("skynb.cli.looking:cost", ""),
     "check": ("skynb.cli.looking:check", "Show which infra may be used."),
     "catalog": ("skynb.cli.catalog:catalog", "Refresh prices, and look at how the catalog is."),

@@ -120,9 +120,18 @@ def _piece(event: SseEvent) -> Update:
 
 
 def _refusal(data: dict[str, Any]) -> str:
-    offer, error = data.get("offer") or {}, data.get("error") or {}
+    error = data.get("error") or {}
+    return f"{_machine(data.get('offer') or {})} refused: {error.get('what', 'no reason given')}"
+
+
+def _attempt(data: dict[str, Any]) -> str:
+    again = f", attempt {data['attempt']}" if data.get("attempt", 1) > 1 else ""
+    return f"trying {_machine(data.get('offer') or {})}{again}"
+
+
+def _machine(offer: dict[str, Any]) -> str:
     place = "/".join(str(offer[key]) for key in ("cloud", "region", "zone") if offer.get(key))
-    return f"{place} {offer.get('instance_type', '')} refused: {error.get('what', 'no reason given')}"
+    return f"{place} {offer.get('instance_type', '')}"
 
 
 _WORDS: dict[str, Callable[[dict[str, Any]], str]] = {
@@ -133,6 +142,9 @@ _WORDS: dict[str, Callable[[dict[str, Any]], str]] = {
     "cluster.down": lambda _: "cluster TERMINATING",
     "cluster.ended": lambda data: "cluster FAILED" if data.get("failed") else "cluster TERMINATED",
     "launch.refused": _refusal,
-    "launch.retry": lambda data: f"trying offer {data.get('offer', 0) + 1}, attempt {data.get('attempt', 1)}",
+    "launch.try": _attempt,
+    "launch.won": lambda data: f"{_machine(data.get('offer') or {})} came first",
+    "launch.waiting": lambda data: f"no machines anywhere; again in {data.get('pause_s', 0):g} s",
+    "budget.spent": lambda _: "the budget is used up: the cluster ends",
     "launch.failed": lambda _: "no machines could be had",
 }

@@ -14,7 +14,7 @@ from skynb.client.follow import Follower
 from skynb.client.http import Connection, segment
 from skynb.client.logs import log_lines
 from skynb.client.waiting import pauses, until
-from skynb.client.words import hourly
+from skynb.client.words import dollars, hourly
 from skynb.errors import JobFailed, ProviderError, SkynbError, error_from_dict
 from skynb.wire import CancelAnswer, CancelRequest, ClusterInfo, JobInfo, LaunchAnswer
 
@@ -26,7 +26,8 @@ class Launch:
     """A task that was given to a cluster. The work goes on whether or not anybody holds this.
 
     cluster: its name. job_id: the job's number, None when there was nothing to run or for a dry run.
-    lease: how long its nodes live without a server; None on a cluster that was there already.
+    lease: how long its nodes live without a server; None on a cluster that was there already. worst_micro:
+    micro-dollars that a new cluster can cost at most if nobody ever looks at it again.
     Iterating yields the lines of the log until the job ends; `await` waits for the end.
     """
 
@@ -37,6 +38,7 @@ class Launch:
         self.job_id = answer.job
         self.dryrun = answer.dryrun
         self.lease = answer.lease
+        self.worst_micro = answer.worst_micro
         self.num_nodes = num_nodes
         self._job: JobInfo | None = None
         self._price = answer.hourly_micro
@@ -114,6 +116,10 @@ class Launch:
         path = f"/clusters/{segment(self.cluster)}/cancel"
         asked = CancelRequest(jobs=[self.job_id])
         return bool(self._connection.call("POST", path, CancelAnswer, body=asked).cancelled)
+
+    def worst(self) -> str:
+        """What the cluster can cost at most if nobody ever looks at it again."""
+        return f"{dollars(self.worst_micro or 0)}, if nobody ever looked at it again"
 
     def ways_on(self, program: str = "skynb") -> str:
         """How to follow and to cancel, for somebody who leaves."""

@@ -12,6 +12,7 @@ from skynb.client.words import ago, dollars, hourly, moment, span
 from skynb.tables import Paint, html_table, text_table
 from skynb.wire import (
     AutostopRequest,
+    BudgetInfo,
     CheckInfo,
     ClusterInfo,
     CostInfo,
@@ -147,6 +148,18 @@ class Costs(Listing[CostInfo]):
     def _notes(self) -> list[str]:
         spent, reserved = sum(item.settled_micro for item in self), sum(item.reserved_micro for item in self)
         return [f"Spent {dollars(spent)} in all, {dollars(reserved)} reserved."]
+
+
+class Budgets(Listing[BudgetInfo]):
+    """Caps on a month's spending."""
+
+    head = ("WHOSE", "CAP A MONTH", "SPENT", "RESERVED", "FREE")
+    empty = "No budget is set: nothing caps what is spent. `skynb budget 100` sets one of $100 a month."
+
+    def cells(self, item: BudgetInfo, now: float) -> list[str]:
+        whose = "everybody" if item.account == "all" else item.account.removeprefix("user:")
+        amounts = (item.cap_micro, item.settled_micro, item.reserved_micro, item.free_micro)
+        return [whose, *map(dollars, amounts)]
 
 
 class Checks(Listing[CheckInfo]):

@@ -16,13 +16,16 @@ import msgspec
 from skynb.client import server
 from skynb.client.http import Connection, segment
 from skynb.client.launch import Launch, failure
-from skynb.client.listings import Checks, Clusters, Costs, Events, Jobs
+from skynb.client.listings import Budgets, Checks, Clusters, Costs, Events, Jobs
 from skynb.client.logs import log_lines
 from skynb.client.tasks import dag_of, packed, task_of
 from skynb.client.waiting import until
+from skynb.client.words import micro
 from skynb.errors import ConflictError, NotFoundError, ProviderError, SpecError
 from skynb.wire import (
     AutostopRequest,
+    BudgetInfo,
+    BudgetRequest,
     CancelAnswer,
     CancelRequest,
     CheckInfo,
@@ -58,11 +61,16 @@ def launch(
     down: bool = False,
     no_setup: bool = False,
     plan_hash: str | None = None,
+    retry_until_up: bool = False,
+    race: int = 1,
+    budget: float | None = None,
 ) -> Launch:
     """Run a task on a new cluster, or on the live one of that name; returns as soon as that is durable.
 
     dryrun: plan only. down: take the cluster down when it is idle, at once if no idle time is given.
-    plan_hash: refuse any other plan than this one, which somebody has seen.
+    plan_hash: refuse any other plan than this one, which somebody has seen. retry_until_up: go on until
+    machines are had. race: try so many offers at a time, keep the first that comes. budget: US dollars that a
+    new cluster may cost in all; it ends before they are used up.
     """
     one = task_of(task)
     config, secrets = packed(one)
@@ -74,6 +82,9 @@ def launch(
         setup=not no_setup,
         autostop=wish(idle_minutes_to_autostop, wait_for, down=down),
         plan_hash=plan_hash,
+        retry=retry_until_up,
+        race=race,
+        budget_micro=None if budget is None else micro(budget, "budget"),
     )
     answer = connection().call("POST", "/clusters", LaunchAnswer, body=request)
     return Launch(connection(), answer, num_nodes=one.num_nodes)
@@ -263,6 +274,21 @@ def cost_report(days: int | None = None) -> Costs:
 
     since = time.time() - days * 86400
     return Costs(item for item in found if item.ended_at is None or item.ended_at >= since)
+
+
+def budgets() -> Budgets:
+    """The caps on a month's spending, and where they stand."""
+    return Budgets(connection().call("GET", "/budgets", list[BudgetInfo]))
+
+
+def set_budget(dollars: float | None, *, user: str | None = None) -> Budgets:
+    """Cap what a month (UTC) may cost, in US dollars; None takes the cap away. user: None is everybody.
+
+    What runs already is not ended by a lower cap, but gets no more money than it was promised.
+    """
+    cap = None if dollars is None else micro(dollars, "budget")
+    request = BudgetRequest(cap_micro=cap, user=user)
+    return Budgets(connection().call("POST", "/budgets", list[BudgetInfo], body=request))
 
 
 def check() -> Checks:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+MOST_DOLLARS = 1e9
+
 
 def ago(at: float | None, now: float) -> str:
     """`2 min ago`; `-` for never."""
@@ -36,6 +38,15 @@ def moment(at: float) -> str:
 def dollars(micro: int) -> str:
     """Micro-dollars with four decimals, so that cents of an hour show."""
     return f"${micro / 1e6:,.4f}"
+
+
+def micro(dollars: float, where: str) -> int:
+    """US dollars as micro-dollars; SpecError naming the option if that is no amount."""
+    from skynb.errors import SpecError
+
+    if not 0 <= dollars < MOST_DOLLARS:  # also refuses what is not a number
+        raise SpecError(f"{dollars} is no amount of dollars", where=where, mend="Write it like 20 or 7.50")
+    return round(dollars * 1_000_000)
 
 
 def hourly(micro: int) -> str:

@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Engine, Row, and_, create_engine, event, func, insert, or_, select, update
 
-from skynb.control import schema
+from skynb.control import budgets, schema
+from skynb.control.budgets import Budget
 from skynb.control.clock import Clock
 from skynb.control.migrate import migrate
 from skynb.control.records import Decision, Event, Move, Outcome, Record, SpendEntry
@@ -245,6 +246,9 @@ class Transaction:
             self.append(happened, record=record.id, scope=scope)
         for entry in decision.spend:
             self._spend(entry, record=record.id, scope=scope)
+            budgets.book(self._db, entry, scope=scope, owner=record.owner, at=now)
+        if any(entry.entry == "reserve" and not entry.owed for entry in decision.spend):
+            budgets.check(self._db, scope=scope, owner=record.owner, at=now)
         for move in decision.moves:
             self.move(move)
         written = self.get(record.id)
@@ -347,6 +351,18 @@ class Transaction:
             table.scope == scope, table.entry == "settle"
         )
         return float(self._db.execute(query).scalar_one() or 0.0)
+
+    def budgets(self, accounts: Sequence[str] | None = None) -> list[Budget]:
+        """The caps of these accounts, or all, and where they stand now."""
+        return budgets.standing(self._db, accounts, self._clock.now())
+
+    def free(self, scope: str, owner: str) -> int | None:
+        """Micro-dollars that a cluster of this person may still reserve; None where nothing caps it."""
+        return min((one.free for one in self.budgets(budgets.accounts(scope, owner))), default=None)
+
+    def set_budget(self, account: str, micro: int | None, *, by: str) -> None:
+        """Cap an account, or uncap it with None."""
+        budgets.set_cap(self._db, account, micro, by=by, at=self._clock.now())
 
     # Requests
 

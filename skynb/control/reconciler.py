@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from skynb.control.budgets import OverBudgetError
 from skynb.control.ledger import Claim, Ledger, StaleWriteError
 from skynb.control.records import Decision, Effect, Event, Outcome, Record
 from skynb.control.workqueue import WorkQueue
@@ -112,7 +113,7 @@ class Reconciler:
             try:
                 await self._reconcile(key)
                 self._failures.pop(key, None)
-            except StaleWriteError:
+            except (StaleWriteError, OverBudgetError):  # somebody was faster: look again, decide again
                 self.queue.add(key)
             except Exception as error:  # noqa: BLE001 - the outermost loop: report and re-queue
                 await self._failed(key, error)

@@ -68,13 +68,19 @@ class Event(msgspec.Struct, frozen=True):
 
 
 class SpendEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """Money, in integer micro-dollars. `price` names the catalog row behind a settled second."""
+    """Money, in integer micro-dollars.
+
+    price: the catalog row behind a settled second. owed: a reservation for what is spent already, which no
+    cap can refuse. rehearsed: nobody pays it.
+    """
 
     entry: Literal["reserve", "settle", "release"]
     micro_usd: int
     begin: float | None = None
     end: float | None = None
     price: dict[str, Any] | None = None
+    owed: bool = False
+    rehearsed: bool = False
 
 
 class Move(msgspec.Struct, frozen=True):

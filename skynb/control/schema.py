@@ -104,6 +104,24 @@ spend = Table(
     sqlite_autoincrement=True,
 )
 
+budgets = Table(
+    "budgets",
+    metadata,
+    Column("account", String(320), primary_key=True),
+    Column("cap_micro", BigInteger, nullable=False),
+    Column("set_by", String(255), nullable=False),
+    Column("set_at", Float, nullable=False),
+)
+
+balances = Table(
+    "balances",
+    metadata,
+    Column("account", String(320), primary_key=True),
+    Column("month", String(7), primary_key=True),
+    Column("settled", BigInteger, nullable=False),
+    Column("reserved", BigInteger, nullable=False),
+)
+
 requests = Table(
     "requests",
     metadata,

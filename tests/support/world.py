@@ -23,6 +23,7 @@ from skynb_clusters.records import (
     NodeSpec,
     NodeState,
     Offer,
+    RenewLease,
     StartAgent,
     StartMachine,
     StopMachine,
@@ -70,6 +71,8 @@ class World:
     num_nodes: int = 2
     lanes: int = 1
     retry: bool = False
+    cap: int | None = None
+    envelope_s: float = 72 * 3600.0
     offers: tuple[Offer, ...] = OFFERS
     further: tuple[Offer, ...] = ()
     now: float = 1000.0
@@ -85,6 +88,7 @@ class World:
     work: tuple[JobSeen, ...] = ()
     idle: Idle | None = None
     created: list[str] = field(default_factory=list)
+    paid: dict[float | None, bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.nodes = self.nodes or [
@@ -124,6 +128,7 @@ class World:
             return None
         decision = decide_node(record, self._node_view(rank), self.now)
         self.nodes[rank] = record = self._commit(record, decision)
+        self._move(decision)
         for effect in decision.effects if act else ():
             outcome = self._act(effect, self.state(rank).offer)
             if not lose_outcome:
@@ -139,13 +144,7 @@ class World:
         view = self._cluster_view()
         decision = decide_cluster(record, view, self.now)
         self.cluster = self._commit(record, decision)
-        for move in decision.moves:
-            for rank, node in enumerate(self.nodes):
-                if node.id == move.record and not node.final:
-                    self.nodes[rank] = msgspec.structs.replace(node, target=move.target)
-            self.work = tuple(
-                replace_target(item, move.target) if item.id == move.record else item for item in self.work
-            )
+        self._move(decision)
         for effect in decision.effects if act else ():
             name = type(effect).__name__
             value: dict[str, Any] | None = {"wiring": list(view.wiring)} if name == "WireAgents" else None
@@ -155,6 +154,19 @@ class World:
                 self.cluster, outcome=Outcome(effect=name, at=self.now, value=value)
             )
         return decision
+
+    def _move(self, decision: Decision) -> None:
+        for move in decision.moves:
+            if move.record == self.cluster.id:
+                self.cluster = msgspec.structs.replace(
+                    self.cluster, target=move.target, reason=move.reason or self.cluster.reason
+                )
+            for rank, node in enumerate(self.nodes):
+                if node.id == move.record and not node.final:
+                    self.nodes[rank] = msgspec.structs.replace(node, target=move.target)
+            self.work = tuple(
+                replace_target(item, move.target) if item.id == move.record else item for item in self.work
+            )
 
     def settle(self, rounds: int = 60) -> None:
         """Step everything until nothing changes, time moving on."""
@@ -178,6 +190,11 @@ class World:
                 else msgspec.structs.replace(node, target="UP")
                 for node in self.nodes
             ]
+
+    @property
+    def committed(self) -> int:
+        """What is settled and reserved, in micro-dollars."""
+        return self.money["reserve"] - self.money["release"]
 
     def living(self) -> list[Machine]:
         """Machines that cost money."""
@@ -211,7 +228,17 @@ class World:
             agent = AgentSeen("answering", 7000, "1") if answering else AgentSeen("silent")
         shown = msgspec.structs.replace(self.cluster, spec=msgspec.json.encode(self.spec))
         offer = offer_of(shown, record.spec_as(NodeSpec).lane)
-        return NodeView(state=state, offer=offer, machine=seen, agent=agent)
+        slots = [one for one in self.nodes if one.target == "UP"]
+        bare = [one for one in slots if not one.state_as(NodeState).reserved_micro]
+        return NodeView(
+            state=state,
+            offer=offer,
+            machine=seen,
+            agent=agent,
+            free_micro=None if self.cap is None else self.cap - self.committed,
+            sharers=len(bare) if record in bare else max(1, len(slots)),
+            envelope_s=self.envelope_s,
+        )
 
     def _cluster_view(self) -> ClusterView:
         seen = tuple(
@@ -253,6 +280,9 @@ class World:
         value = None
         if error is None and isinstance(effect, CreateMachine):
             value = {"machine": self._create(effect.token).id}
+        elif isinstance(effect, RenewLease):
+            self.paid[effect.until] = effect.stop
+            value = {"until": effect.until}
         elif error is None and not isinstance(effect, StartAgent):
             self._change_by_id(effect)
         elif error is None:

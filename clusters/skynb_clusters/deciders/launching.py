@@ -78,7 +78,7 @@ class _Turn:
         """The pause is over: begin again with the first offer that nothing speaks against."""
         if self.now < (self.state.resume_at or 0.0):
             return False
-        lasting = active(self.state.blocks, self.now + LASTS["capacity"])  # capacity comes and goes: ask again
+        lasting = active(self.state.blocks, self.now + LASTS["capacity"])  # capacity comes and goes
         self._change(phase="launching", cursor=0, resume_at=None, blocks=lasting)
         for number, lane in enumerate(self.state.lanes):
             if lane.phase == "out":

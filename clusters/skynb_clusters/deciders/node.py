@@ -17,12 +17,14 @@ from typing import Any, Literal
 
 import msgspec
 
-from skynb.control.records import Decision, Event, Record, SpendEntry
+from skynb.control.records import Decision, Event, Move, Record
 from skynb_clusters.contract import Machine
+from skynb_clusters.deciders.money import END_S, granted, paid_until, reserved, settle, too_dear, topped_up
 from skynb_clusters.records import (
     CreateMachine,
     NodeState,
     Offer,
+    RenewLease,
     StartAgent,
     StartMachine,
     StopMachine,
@@ -34,7 +36,6 @@ from skynb_clusters.records import (
 HEARTBEAT_S = 5.0
 POLL_S = 0.3
 SETTLE_S = 60.0
-RESERVE_S = 3600
 CREATE_ATTEMPTS = 5
 BOOT_ATTEMPTS = 8
 
@@ -57,8 +58,9 @@ class AgentSeen(msgspec.Struct, frozen=True):
 class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     """All that a decision about a node may rest on.
 
-    offer: the cluster's present choice. heartbeat_s: seconds between two words to an agent that is well; its
-    lease lasts several.
+    offer: the cluster's present choice. free_micro: what the budgets leave, None where nothing is capped.
+    sharers: slots of the cluster that want a part of it. heartbeat_s: seconds between two words to an agent
+    that is well; its lease lasts several.
     """
 
     state: NodeState
@@ -67,6 +69,10 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     agent: AgentSeen
     consistency_s: float = 0.0
     head_known: bool = True
+    free_micro: int | None = None
+    sharers: int = 1
+    envelope_s: float = 72 * 3600.0
+    can_stop: bool = True
     heartbeat_s: float = HEARTBEAT_S
 
 
@@ -88,8 +94,10 @@ def _pending(record: Record, view: NodeView, now: float) -> Decision:
         return Decision(status="ENDED", final=True, events=(Event("node.ended"),))
     if record.target != "UP":
         return Decision(state=NodeState() if view.state.token else None)
+    reserve = granted(view, view.offer)
+    if reserve is None:
+        return _failed(msgspec.structs.replace(view.state, offer=view.offer), too_dear(view, view.offer))
     token = token_of(record, view.offer, 1)
-    reserve = _cost(view.offer, RESERVE_S)
     return Decision(
         status="CREATING",
         reason="",
@@ -103,7 +111,7 @@ def _pending(record: Record, view: NodeView, now: float) -> Decision:
         ),
         effects=(CreateMachine(token),),
         events=(Event("node.create", {"token": token, "offer": msgspec.to_builtins(view.offer)}),),
-        spend=(SpendEntry(entry="reserve", micro_usd=reserve),) if reserve else (),
+        spend=reserved(view.offer, reserve),
         wake_in=POLL_S,
     )
 
@@ -204,12 +212,47 @@ def _up(record: Record, view: NodeView, now: float) -> Decision:
         heard = msgspec.structs.replace(
             state, silent_since=None, absent_at=None, head_port=view.agent.head_port, attempts=0
         )
-        heard, spend = _settle(heard, now, at_least_s=SETTLE_S)
+        heard, spend = settle(heard, now, at_least_s=SETTLE_S)
+        heard, more = topped_up(view, heard, now)
+        if view.free_micro is not None and (over := _spent(record, view, heard, now)):
+            return msgspec.structs.replace(over, state=heard, spend=(*spend, *more))
+        renewing, heard = _renewing(record, view, heard, now)
         changed = heard != state or bool(record.reason)
         return Decision(
-            state=heard if changed else None, reason="", spend=spend, seen=True, wake_in=view.heartbeat_s
+            state=heard if changed else None,
+            reason="",
+            spend=(*spend, *more),
+            effects=renewing,
+            seen=True,
+            wake_in=view.heartbeat_s,
         )
     return _silent(record, view, now)
+
+
+def _spent(record: Record, view: NodeView, state: NodeState, now: float) -> Decision | None:
+    """The money granted is nearly used up and there is no more: the cluster ends while it can be paid."""
+    until = paid_until(state)
+    if until is None or now < until - END_S:
+        return None
+    target = "STOPPED" if view.can_stop else "TERMINATED"
+    why = "the budget is used up"
+    event = Event("budget.spent", {"free_micro": view.free_micro, "paid_until": until, "target": target})
+    return Decision(
+        reason=why, moves=(Move(str(record.parent), target, why),), events=(event,), wake_in=HEARTBEAT_S
+    )
+
+
+def _renewing(
+    record: Record, view: NodeView, state: NodeState, now: float
+) -> tuple[tuple[RenewLease, ...], NodeState]:
+    """Tell the node for how long it is paid for, so that it ends in time without a server too."""
+    until = paid_until(state) if view.free_micro is not None else None
+    outcome = record.outcome
+    if outcome and outcome.effect == "RenewLease" and not outcome.error and outcome.value:
+        state = msgspec.structs.replace(state, told_until=outcome.value["until"])
+    if until == state.told_until:
+        return (), state
+    return (RenewLease(until=until, stop=view.can_stop),), state
 
 
 def _silent(record: Record, view: NodeView, now: float) -> Decision:
@@ -234,7 +277,7 @@ def _silent(record: Record, view: NodeView, now: float) -> Decision:
 
 def _stopped_by_itself(record: Record, view: NodeView, now: float, machine: Machine) -> Decision:
     """It was stopped outside this server, by its lease or by a person: that is respected, and said."""
-    state, spend = _settle(view.state, now, release=True)
+    state, spend = settle(view.state, now, release=True)
     state = msgspec.structs.replace(state, lost_agent=agent_name(record, state))
     why = {"node": "the node stopped itself: nobody used it"}.get(machine.ended_by, "stopped outside skynb")
     event = Event("node.stopped", {"machine": machine.id, "by": machine.ended_by or "outside"})
@@ -252,7 +295,7 @@ def _if_gone(record: Record, view: NodeView, now: float) -> Decision | None:
     if state.absent_at is None or now - state.absent_at < view.consistency_s:
         first = msgspec.structs.replace(state, absent_at=state.absent_at or now)
         return Decision(state=first, seen=True, wake_in=max(POLL_S, view.consistency_s))
-    _, spend = _settle(state, now, release=True)
+    _, spend = settle(state, now, release=True)
     final = record.target == "ENDED"
     return Decision(
         status="ENDED" if final else "PENDING",
@@ -285,7 +328,7 @@ def _stopping(record: Record, view: NodeView, now: float) -> Decision:
         return Decision(wake_in=POLL_S if machine else HEARTBEAT_S)
     if machine.state != "stopped":
         return Decision(effects=(StopMachine(machine),), wake_in=_patience(record))
-    state, spend = _settle(view.state, now, release=True)
+    state, spend = settle(view.state, now, release=True)
     state = msgspec.structs.replace(state, lost_agent=agent_name(record, state))
     event = Event("node.stopped", {"machine": machine.id, "by": "request"})
     return Decision(status="STOPPED", reason="", state=state, spend=spend, events=(event,), seen=True)
@@ -296,7 +339,12 @@ def _stopped(record: Record, view: NodeView, now: float) -> Decision:
         return Decision(wake_in=HEARTBEAT_S * 12)
     if gone := _if_gone(record, view, now):
         return gone
-    reserve = _cost(view.state.offer, RESERVE_S)
+    offer = view.state.offer or view.offer
+    reserve = granted(view, offer)
+    if reserve is None:
+        error = too_dear(view, offer)
+        data = {"free_micro": view.free_micro}
+        return Decision(target="STOPPED", reason=error["what"], events=(Event("budget.refused", data),))
     woken = msgspec.structs.replace(
         view.state,
         billed_from=now,
@@ -313,7 +361,7 @@ def _stopped(record: Record, view: NodeView, now: float) -> Decision:
         state=woken,
         effects=(StartMachine(machine_of(view.state)),),
         events=(Event("node.start", {"machine": view.state.machine}),),
-        spend=(SpendEntry(entry="reserve", micro_usd=reserve),) if reserve else (),
+        spend=reserved(offer, reserve),
         wake_in=POLL_S,
     )
 
@@ -348,7 +396,7 @@ def _ending(record: Record, view: NodeView, now: float) -> Decision:
     if state.absent_at is None or now - state.absent_at < view.consistency_s:
         first = msgspec.structs.replace(state, absent_at=state.absent_at or now)
         return Decision(state=first, seen=True, wake_in=max(0.05, view.consistency_s))
-    _, spend = _settle(state, now, release=True)
+    _, spend = settle(state, now, release=True)
     final = record.target == "ENDED"
     return Decision(
         status="ENDED" if final else "PENDING",
@@ -365,48 +413,6 @@ def _ending(record: Record, view: NodeView, now: float) -> Decision:
 def _patience(record: Record) -> float:
     """How long until the same deed is done again: soon at first, slower after an error."""
     return HEARTBEAT_S if record.outcome and record.outcome.error else POLL_S
-
-
-def _settle(
-    state: NodeState, now: float, *, at_least_s: float = 0.0, release: bool = False
-) -> tuple[NodeState, tuple[SpendEntry, ...]]:
-    """Move the seconds since the last settlement from reserved to settled, and reserve further if need be."""
-    if state.billed_from is None or state.offer is None:
-        return state, ()
-    begin = state.settled_to if state.settled_to is not None else state.billed_from
-    if not release and now - begin < at_least_s:
-        return state, ()
-    total = _cost(state.offer, now - state.billed_from)
-    amount = total - state.settled_micro
-    price = {
-        "cloud": state.offer.cloud,
-        "instance_type": state.offer.instance_type,
-        "hourly_micro": state.offer.hourly_micro,
-        "as_of": state.offer.as_of,
-    }
-    entries = []
-    reserved = state.reserved_micro
-    if amount > reserved:
-        entries.append(SpendEntry(entry="reserve", micro_usd=amount - reserved))
-        reserved = amount
-    entries.append(SpendEntry(entry="settle", micro_usd=amount, begin=begin, end=now, price=price))
-    reserved -= amount
-    if release and reserved:
-        entries.append(SpendEntry(entry="release", micro_usd=reserved))
-        reserved = 0
-    settled = msgspec.structs.replace(
-        state,
-        settled_to=None if release else now,
-        billed_from=None if release else state.billed_from,
-        settled_micro=0 if release else total,
-        reserved_micro=reserved,
-    )
-    return settled, tuple(entries)
-
-
-def _cost(offer: Offer | None, seconds: float) -> int:
-    """Micro-dollars for so many seconds, rounded up to a whole one."""
-    return -int(-(offer.hourly_micro * seconds) // 3600) if offer else 0
 
 
 _STEPS: dict[str, Callable[[Record, NodeView, float], Decision]] = {

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from skynb.control.records import Decision, Effect, Record
 from skynb.errors import AuthError, ProviderError
-from skynb_agent.protocol import PROTOCOL
+from skynb_agent.protocol import PROTOCOL, Methods
 from skynb_clusters import naming as names
 from skynb_clusters import tls
 from skynb_clusters.contract import Machine, NodeRequest
+from skynb_clusters.deciders.money import END_S
 from skynb_clusters.deciders.node import HEARTBEAT_S, AgentSeen, MachineSeen, NodeView, decide_node
 from skynb_clusters.deploy import start_agent
 from skynb_clusters.records import (
@@ -20,6 +21,7 @@ from skynb_clusters.records import (
     NodeSpec,
     NodeState,
     Offer,
+    RenewLease,
     StartAgent,
     StartMachine,
     StopMachine,
@@ -60,6 +62,7 @@ class NodeKind:
             agent = await self._agent(record, state, machine.machine)
         spec = cluster.spec_as(ClusterSpec)
         capabilities = self._core.provider(state.offer or offer).capabilities
+        free, sharers = await self._core.reconciler.in_ledger(self._free, record, cluster)
         return NodeView(
             state=state,
             offer=offer,
@@ -67,6 +70,10 @@ class NodeKind:
             agent=agent,
             consistency_s=capabilities.consistency_s,
             heartbeat_s=min(HEARTBEAT_S, min(spec.presence_s, spec.envelope_s) / BEATS_A_LEASE),
+            free_micro=free,
+            sharers=sharers,
+            envelope_s=spec.envelope_s,
+            can_stop=capabilities.stop and not (state.offer or offer).spot,
             head_known=head.id == record.id or bool(head.state_as(NodeState).head_port),
         )
 
@@ -82,6 +89,8 @@ class NodeKind:
             return {"machine": machine.id}
         if isinstance(effect, StartAgent):
             return await self._start_agent(record, state)
+        if isinstance(effect, RenewLease):
+            return await self._renew(record, effect)
         if isinstance(effect, StartMachine):
             await self._core.in_cloud(provider.start, effect.machine)
         elif isinstance(effect, StopMachine):
@@ -91,6 +100,25 @@ class NodeKind:
             self._core.hub.drop(record.id)
             await self._core.in_cloud(provider.terminate, effect.machine)
         return None
+
+    def _free(self, record: Record, cluster: Record) -> tuple[int | None, int]:
+        """What the budgets leave for this cluster, and how many of its slots have nothing reserved yet."""
+        with self._core.ledger.read() as tx:
+            free = tx.free(cluster.id, cluster.owner)
+            if free is None:
+                return None, 1
+            slots = [child for child in tx.children(cluster.id) if child.kind == "node"]
+        bare = [one for one in slots if one.target == "UP" and not one.state_as(NodeState).reserved_micro]
+        return free, len(bare) if any(one.id == record.id for one in bare) else max(1, len(slots))
+
+    async def _renew(self, record: Record, effect: RenewLease) -> dict[str, Any]:
+        cluster = await self._core.get(str(record.parent))
+        if cluster is None:
+            raise ProviderError(f"{record.id} has no cluster in the ledger")
+        terms = _lease(cluster.spec_as(ClusterSpec), effect.until, self._core.ledger.clock.now())
+        params = {**terms, "paid_end": "stop" if effect.stop else "down"}
+        await self._core.hub.call(record.id, Methods.LEASE_RENEW, params)
+        return {"until": effect.until}
 
     async def _machine(self, record: Record, state: NodeState) -> MachineSeen:
         """What the infra lists under this slot's tags; while ending, whatever bears them counts."""
@@ -189,8 +217,14 @@ class NodeKind:
                 "stop": list(provider.end_command(machine, "stop")),
                 "down": list(provider.end_command(machine, "down")),
             },
-            "lease": {"presence_s": spec.presence_s, "envelope_s": spec.envelope_s},
+            "lease": _lease(spec, None, 0.0),
         }
+
+
+def _lease(spec: ClusterSpec, paid_until: float | None, now: float) -> dict[str, float]:
+    """The lease as the agent takes it; the node ends itself after the server would, before its money ends."""
+    terms = {"presence_s": spec.presence_s, "envelope_s": spec.envelope_s}
+    return terms if paid_until is None else terms | {"paid_s": max(0.0, paid_until - now - END_S / 2)}
 
 
 def _choose(machines: Sequence[Machine], token: str) -> Machine | None:
