@@ -131,7 +131,7 @@ def _creating(record: Record, view: NodeView, now: float) -> Decision:
 
 def _created(machine: Machine, state: NodeState) -> Decision:
     born = msgspec.structs.replace(
-        state,
+        _charged(state, machine),
         machine=machine.id,
         place=machine.place,
         address=machine.address,
@@ -176,8 +176,9 @@ def _booting(record: Record, view: NodeView, now: float) -> Decision:
 
 
 def _to_up(record: Record, view: NodeView, now: float) -> Decision:
+    state = _charged(view.state, view.machine.machine)
     ready = msgspec.structs.replace(
-        view.state,
+        state,
         head_port=view.agent.head_port,
         agent_version=view.agent.version,
         attempts=0,
@@ -234,7 +235,7 @@ def _silent(record: Record, view: NodeView, now: float) -> Decision:
 
 def _stopped_by_itself(record: Record, view: NodeView, now: float, machine: Machine) -> Decision:
     """It was stopped outside this server, by its lease or by a person: that is respected, and said."""
-    state, spend = _settle(view.state, now, release=True)
+    state, spend = _settle(_charged(view.state, machine), now, release=True)
     state = msgspec.structs.replace(state, lost_agent=agent_name(record, state))
     why = {"node": "the node stopped itself: nobody used it"}.get(machine.ended_by, "stopped outside skynb")
     event = Event("node.stopped", {"machine": machine.id, "by": machine.ended_by or "outside"})
@@ -252,7 +253,7 @@ def _if_gone(record: Record, view: NodeView, now: float) -> Decision | None:
     if state.absent_at is None or now - state.absent_at < view.consistency_s:
         first = msgspec.structs.replace(state, absent_at=state.absent_at or now)
         return Decision(state=first, seen=True, wake_in=max(POLL_S, view.consistency_s))
-    _, spend = _settle(state, now, release=True)
+    _, spend = _settle(_charged(state, view.machine.machine), now, release=True)
     final = record.target == "ENDED"
     return Decision(
         status="ENDED" if final else "PENDING",
@@ -285,7 +286,7 @@ def _stopping(record: Record, view: NodeView, now: float) -> Decision:
         return Decision(wake_in=POLL_S if machine else HEARTBEAT_S)
     if machine.state != "stopped":
         return Decision(effects=(StopMachine(machine),), wake_in=_patience(record))
-    state, spend = _settle(view.state, now, release=True)
+    state, spend = _settle(_charged(view.state, machine), now, release=True)
     state = msgspec.structs.replace(state, lost_agent=agent_name(record, state))
     event = Event("node.stopped", {"machine": machine.id, "by": "request"})
     return Decision(status="STOPPED", reason="", state=state, spend=spend, events=(event,), seen=True)
@@ -339,16 +340,16 @@ def _ending(record: Record, view: NodeView, now: float) -> Decision:
     """Left only after the infra said twice that nothing with this token is there."""
     state, machine = view.state, view.machine.machine
     if machine is not None and machine.state != "terminated":
-        seen_again = msgspec.structs.replace(state, machine=machine.id, absent_at=None)
+        seen_again = msgspec.structs.replace(_charged(state, machine), machine=machine.id, absent_at=None)
         if machine.state == "terminating":
-            return Decision(state=seen_again, wake_in=POLL_S)
+            return Decision(state=seen_again if seen_again != state else None, wake_in=POLL_S)
         return Decision(state=seen_again, effects=(TerminateMachine(machine),), wake_in=_patience(record))
     if view.machine.presence == "unknown":
         return Decision(reason="waiting to see that the machine is gone", wake_in=HEARTBEAT_S)
     if state.absent_at is None or now - state.absent_at < view.consistency_s:
         first = msgspec.structs.replace(state, absent_at=state.absent_at or now)
         return Decision(state=first, seen=True, wake_in=max(0.05, view.consistency_s))
-    _, spend = _settle(state, now, release=True)
+    _, spend = _settle(_charged(state, machine), now, release=True)
     final = record.target == "ENDED"
     return Decision(
         status="ENDED" if final else "PENDING",
@@ -367,6 +368,18 @@ def _patience(record: Record) -> float:
     return HEARTBEAT_S if record.outcome and record.outcome.error else POLL_S
 
 
+def _charged(state: NodeState, machine: Machine | None) -> NodeState:
+    """When the infra began, and ended, to charge for this machine counts more than our own clock."""
+    if machine is None or machine.token != state.token or state.billed_from is None:
+        return state
+    begin = machine.billed_from
+    if machine.billed_to is not None:
+        return state if begin is None else msgspec.structs.replace(state, billed_to=machine.billed_to)
+    if begin is None or machine.state not in {"pending", "running"} or state.settled_to is not None:
+        return state
+    return msgspec.structs.replace(state, billed_from=begin, billed_to=None)
+
+
 def _settle(
     state: NodeState, now: float, *, at_least_s: float = 0.0, release: bool = False
 ) -> tuple[NodeState, tuple[SpendEntry, ...]]:
@@ -376,7 +389,8 @@ def _settle(
     begin = state.settled_to if state.settled_to is not None else state.billed_from
     if not release and now - begin < at_least_s:
         return state, ()
-    total = _cost(state.offer, now - state.billed_from)
+    end = max(begin, _billed_until(state, now))
+    total = max(state.settled_micro, _cost(state.offer, end - state.billed_from))
     amount = total - state.settled_micro
     price = {
         "cloud": state.offer.cloud,
@@ -389,19 +403,28 @@ def _settle(
     if amount > reserved:
         entries.append(SpendEntry(entry="reserve", micro_usd=amount - reserved))
         reserved = amount
-    entries.append(SpendEntry(entry="settle", micro_usd=amount, begin=begin, end=now, price=price))
+    entries.append(SpendEntry(entry="settle", micro_usd=amount, begin=begin, end=end, price=price))
     reserved -= amount
     if release and reserved:
         entries.append(SpendEntry(entry="release", micro_usd=reserved))
         reserved = 0
     settled = msgspec.structs.replace(
         state,
-        settled_to=None if release else now,
+        settled_to=None if release else end,
         billed_from=None if release else state.billed_from,
+        billed_to=None if release else state.billed_to,
         settled_micro=0 if release else total,
         reserved_micro=reserved,
     )
     return settled, tuple(entries)
+
+
+def _billed_until(state: NodeState, now: float) -> float:
+    """Until when to settle: the infra's word, else the first sight of its absence; refused costs nothing."""
+    if not state.machine and state.billed_from is not None:
+        return state.billed_from
+    known = (state.billed_to, state.absent_at)
+    return min((at for at in known if at is not None), default=now)
 
 
 def _cost(offer: Offer | None, seconds: float) -> int:

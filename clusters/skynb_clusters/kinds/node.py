@@ -101,7 +101,7 @@ class NodeKind:
             listing = await self._core.in_cloud(provider.list, tags, state.offer.region)
         except (ProviderError, AuthError):
             return MachineSeen("unknown")
-        found = _choose(listing.machines, "" if record.status == "ENDING" else state.token)
+        found = _choose(listing.machines, state.token, any_token=record.status == "ENDING")
         if found is not None:
             return MachineSeen("present", found)
         hidden = listing.blind and (not state.place or state.place in listing.blind)
@@ -193,7 +193,11 @@ def _offer(cluster: Record) -> Offer:
     return cluster.spec_as(ClusterSpec).offers[cluster.state_as(ClusterState).offer]
 
 
-def _choose(machines: Sequence[Machine], token: str) -> Machine | None:
-    """The machine of this token, or of any while ending; a living one before a terminated one."""
-    ours = [machine for machine in machines if token in {"", machine.token}]
-    return min(ours, key=lambda machine: (machine.state == "terminated", machine.id), default=None)
+def _choose(machines: Sequence[Machine], token: str, *, any_token: bool) -> Machine | None:
+    """The machine of this token, or of any; a living one before a terminated one, ours before another."""
+    ours = [machine for machine in machines if any_token or machine.token == token]
+    return min(
+        ours,
+        key=lambda machine: (machine.state == "terminated", machine.token != token, machine.id),
+        default=None,
+    )

@@ -195,8 +195,7 @@ class World:
         return unit
 
     def _unit(self, request: NodeRequest, now: float) -> Unit:
-        number = len(self.memory.units) + len(self.memory.tokens) + self._draw()
-        name = f"{uniform(self.memory.seed, request.token, number):.15f}"[2:14]
+        name = f"{uniform(self.memory.seed, 'name', self._draw()):.15f}"[2:14]
         return Unit(
             id=f"sim-{name}",
             token=request.token,
