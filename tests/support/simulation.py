@@ -84,7 +84,8 @@ class Simulation:
         self.world = World(memory, self.clock.now, terms)
         self.agents = Agents(self.world, self.clock.now, self.point)
         self.provider = SimulatedProvider(self)
-        self.finals: dict[str, Record] = {}
+        self.broken: list[str] = []
+        self._finals: dict[str, str] = {}
         self._folder = TemporaryDirectory(prefix="skynb-sim-", dir=_memory_disk())
         self._home = Path(self._folder.name)
         shutil.copyfile(_template(), self._home / "ledger.db")
@@ -178,8 +179,10 @@ class Simulation:
     def until(self, condition: Callable[[], Any], limit_s: float = 7200.0) -> None:
         """Go on until it holds; AssertionError with what is known if it does not within the time."""
         end = self.clock.time + limit_s
-        while not condition():
+        looked = -1
+        while looked == len(self.points) or not condition():  # only what is written can change it
             assert self.clock.time < end, self.story()
+            looked = len(self.points)
             self.turn(end)
 
     def sleep(self, seconds: float) -> None:
@@ -215,6 +218,24 @@ class Simulation:
         if how == "response lost":
             raise ProviderError(f"{name}: no answer", retryable="unknown")
         return value
+
+    def ended(self, record: Record) -> None:
+        """A record is written as final: nothing of it may live, and it stays as it is."""
+        if self._finals.setdefault(record.id, record.status) != record.status:
+            self.broken.append(f"{record.id} was {self._finals[record.id]} and is {record.status}")
+        if record.kind == "node" and (alive := self.living(record.id)):
+            self.broken.append(f"{record.id} is {record.status} and {alive} live")
+
+    def living(self, record: str = "") -> list[str]:
+        """Machines of this server, or of one record of it, that are not gone."""
+        self.world.pass_time()
+        return [
+            unit.id
+            for unit in self.world.memory.units.values()
+            if unit.state != "terminated"
+            and unit.tags.get("skynb-owner") == OWNER
+            and record in {"", unit.tags.get("skynb-record")}
+        ]
 
     def story(self) -> str:
         """What everybody knows now, for a failure's message."""
@@ -300,7 +321,7 @@ class NumberedLedger(Ledger):
         number = -1
         simulation = self._simulation
         with super().transaction() as tx:
-            writes = _watch(tx)
+            writes = _watch(tx, simulation.ended)
             yield tx
             if writes:
                 number = len(simulation.points)
@@ -311,15 +332,18 @@ class NumberedLedger(Ledger):
             raise Crash
 
 
-def _watch(tx: Transaction) -> list[str]:
-    """What this transaction writes; a renewed claim is nothing."""
+def _watch(tx: Transaction, ended: Callable[[Record], None]) -> list[str]:
+    """What this transaction writes; a renewed claim is nothing. ended(record) is called with final ones."""
     writes: list[str] = []
     for name in ("commit", "note", "insert", "move", "amend", "append"):
         method = getattr(tx, name)
 
         def noted(*args: Any, _name: str = name, _method: Any = method, **options: Any) -> Any:
             writes.append(_name)
-            return _method(*args, **options)
+            written = _method(*args, **options)
+            if isinstance(written, Record) and written.final:
+                ended(written)
+            return written
 
         setattr(tx, name, noted)
     return writes
@@ -345,7 +369,8 @@ class SimulatedProvider(Provider):
         return ()
 
     def create(self, request: NodeRequest) -> Machine:
-        return self._point("create", lambda: self._world.create(request))
+        made: Machine = self._point("create", lambda: self._create(request))
+        return made
 
     def list(self, tags: Mapping[str, str], region: str | None = None) -> Listing:
         return self._world.list(tags, region)
@@ -364,6 +389,13 @@ class SimulatedProvider(Provider):
 
     def end_command(self, machine: Machine, mode: Literal["stop", "down"]) -> Sequence[str]:
         return ("shutdown", mode)
+
+    def _create(self, request: NodeRequest) -> Machine:
+        made = self._world.create(request)
+        alive = self._simulation.living(request.tags["skynb-record"])
+        if len(alive) > 1:
+            self._simulation.broken.append(f"{request.tags['skynb-record']} has {alive}")
+        return made
 
     def _point(self, name: str, deed: Callable[[], Any]) -> Any:
         return self._simulation.point(f"cloud {name}", deed)
