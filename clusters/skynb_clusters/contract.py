@@ -43,7 +43,7 @@ class NodeRequest(msgspec.Struct, frozen=True, kw_only=True):
     call itself. labels: the user's tags, dropped where the infra has none. instance_type, region, zone, spot:
     as in the chosen offer. limit_s: seconds after which the machine may not live, for infra with a limit of
     its own. on_shutdown: what becomes of it when it shuts itself down. ports: as in the task, `8080` or
-    `8000-8010`.
+    `8000-8010`. hourly_micro: the price that it was chosen for, in micro-dollars an hour.
     """
 
     token: str
@@ -61,6 +61,7 @@ class NodeRequest(msgspec.Struct, frozen=True, kw_only=True):
     labels: Mapping[str, str] = {}
     on_shutdown: Literal["stop", "terminate"] = "terminate"
     limit_s: float | None = None
+    hourly_micro: int = 0
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +69,8 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
 
     address: where other nodes of the cluster reach it. reach: where this server does, if elsewhere. place:
     the region or host it is in, as `Listing.blind` names it. ended_by: `node`, `request`, `preemption` or
-    empty.
+    empty. billed_from, billed_to: when the infra began, and ended, to charge for it this time (seconds since
+    the epoch), None where it does not say; spending is settled to these.
     """
 
     id: str
@@ -83,6 +85,8 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     spot: bool = False
     created_at: float | None = None
     ended_by: str = ""
+    billed_from: float | None = None
+    billed_to: float | None = None
 
 
 class Listing(msgspec.Struct, frozen=True):

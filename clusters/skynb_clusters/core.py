@@ -28,6 +28,7 @@ class Core:
     """The running control core of clusters.
 
     owner: names this server in the machines' tags. kinds: makes the kinds of record, given this core.
+    threads: as of the Reconciler.
     """
 
     def __init__(
@@ -38,6 +39,8 @@ class Core:
         owner: str,
         claim: Claim,
         kinds: Callable[[Core], Sequence[Kind]],
+        *,
+        threads: bool = True,
     ) -> None:
         self.ledger = ledger
         self.providers = providers
@@ -45,7 +48,7 @@ class Core:
         self.secrets = SecretStore(home / "secrets")
         self.logs = LogStore(home / "logs")
         self.bundles = Bundles(home / "bundles")
-        self.reconciler = Reconciler(ledger, kinds(self), claim)
+        self.reconciler = Reconciler(ledger, kinds(self), claim, threads=threads)
         self.sightings = Sightings(self._look)
         self.hub = AgentHub(self._job_changed, self.wake)
         self.pumps = LogPumps(self.hub, self.logs, self.reconciler.notify)

@@ -122,8 +122,9 @@ class NodeState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     place: where the infra says the machine is. boots: starts of this machine after its first; what ran on it
     before is gone. lost_agent: the agent that will never come back. absent_at: when the infra first said that
-    the machine is gone. billed_from .. settled_to: seconds settled so far; settled_micro, reserved_micro:
-    micro-dollars settled and held. told_until: until when the node knows that it is paid for.
+    the machine is gone. billed_from .. settled_to: seconds settled so far; billed_to: when the infra says it
+    charges no more; settled_micro, reserved_micro: micro-dollars settled and held. told_until: until when
+    the node knows that it is paid for.
     """
 
     offer: Offer | None = None
@@ -141,6 +142,7 @@ class NodeState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     silent_since: float | None = None
     error: dict[str, Any] | None = None
     billed_from: float | None = None
+    billed_to: float | None = None
     settled_to: float | None = None
     settled_micro: int = 0
     reserved_micro: int = 0

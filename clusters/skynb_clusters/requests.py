@@ -49,6 +49,7 @@ from skynb_clusters.records import (
     Offer,
     offer_of,
 )
+from skynb_clusters.rehearsal import SIM, as_simulated, played_by, rehearsed
 from skynb_clusters.views import accelerators_of, find_cluster, infra_of
 
 MOST_LANES = 8
@@ -227,7 +228,9 @@ class Desk:
 
     def plan(self, task: Task) -> Plan:
         """The plan over the infra this server has providers for; on this machine where there is no other."""
-        clouds = list(self._core.providers)
+        if (played := rehearsed(task)) is not None:
+            return as_simulated(plan(played))
+        clouds = [cloud for cloud in self._core.providers if cloud != SIM]
         return plan(task, clouds=clouds, extra_offers=(self._here(),) if clouds == ["local"] else ())
 
     def _launch_here(
@@ -420,7 +423,7 @@ def _check_fits(cluster: Record, task: Task) -> None:
             mend="Launch on a new cluster",
         )
     offer = offer_of(cluster)
-    if not fits(task, _as_offered(offer)):
+    if not fits(rehearsed(task) or task, _as_offered(played_by(offer))):
         raise ConflictError(
             f"the machines of cluster {cluster.name!r} are not what the task asks for",
             why=f"They are {offer.instance_type} on {infra_of(offer)}: {offer.vcpus or 0:g} vCPUs, "

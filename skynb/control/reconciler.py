@@ -48,9 +48,20 @@ class Kind(Protocol):
 
 
 class Reconciler:
-    """Drives records of the given kinds in `ledger` to their targets while `run()` runs."""
+    """Drives records of the given kinds in `ledger` to their targets while `run()` runs, or by `step`.
 
-    def __init__(self, ledger: Ledger, kinds: Sequence[Kind], claim: Claim, *, workers: int = 16) -> None:
+    threads=False: every call is made where it stands, for a caller that steps by itself in a time of its own.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        kinds: Sequence[Kind],
+        claim: Claim,
+        *,
+        workers: int = 16,
+        threads: bool = True,
+    ) -> None:
         self.ledger = ledger
         self.queue = WorkQueue(ledger.clock.monotonic)
         self._kinds = {kind.name: kind for kind in kinds}
@@ -58,8 +69,8 @@ class Reconciler:
         self._workers = workers
         self._claimed: dict[str, float] = {}
         self._failures: dict[str, int] = {}
-        self._database = ThreadPoolExecutor(4, thread_name_prefix="skynb-ledger")
-        self._cloud = ThreadPoolExecutor(16, thread_name_prefix="skynb-cloud")
+        self._database = ThreadPoolExecutor(4, thread_name_prefix="skynb-ledger") if threads else None
+        self._cloud = ThreadPoolExecutor(16, thread_name_prefix="skynb-cloud") if threads else None
         self._changed = asyncio.Event()
 
     async def run(self) -> None:
@@ -70,16 +81,27 @@ class Reconciler:
             await asyncio.gather(*tasks)
         finally:
             await _end(tasks)
-            self._database.shutdown(wait=True)
-            self._cloud.shutdown(wait=False, cancel_futures=True)
+            if self._database and self._cloud:
+                self._database.shutdown(wait=True)
+                self._cloud.shutdown(wait=False, cancel_futures=True)
+
+    async def step(self, key: str) -> None:
+        """Observe, decide, commit and act for one record, once. Whatever fails, it is queued again."""
+        try:
+            await self._reconcile(key)
+            self._failures.pop(key, None)
+        except (StaleWriteError, OverBudgetError):  # somebody was faster: look again, decide again
+            self.queue.add(key)
+        except Exception as error:  # noqa: BLE001 - the outermost catch: report and re-queue
+            await self._failed(key, error)
 
     async def in_ledger(self, call: Callable[..., T], *args: Any) -> T:
         """Run a short ledger call off the event loop."""
-        return await asyncio.get_running_loop().run_in_executor(self._database, call, *args)
+        return await _run(self._database, call, *args)
 
     async def in_cloud(self, call: Callable[..., T], *args: Any) -> T:
         """Run a provider's blocking call off the event loop, at most 16 at a time."""
-        return await asyncio.get_running_loop().run_in_executor(self._cloud, call, *args)
+        return await _run(self._cloud, call, *args)
 
     @property
     def changed(self) -> asyncio.Event:
@@ -111,17 +133,12 @@ class Reconciler:
         while True:
             key = await self.queue.take()
             try:
-                await self._reconcile(key)
-                self._failures.pop(key, None)
-            except (StaleWriteError, OverBudgetError):  # somebody was faster: look again, decide again
-                self.queue.add(key)
-            except Exception as error:  # noqa: BLE001 - the outermost loop: report and re-queue
-                await self._failed(key, error)
+                await self.step(key)
             finally:
                 self.queue.done(key)
 
     async def _failed(self, key: str, error: Exception) -> None:
-        """The outermost catch: report, and try again later; no record is ever dropped."""
+        """Report, and try again later; no record is ever dropped."""
         count = self._failures[key] = self._failures.get(key, 0) + 1
         delay = BACKOFF_SECONDS[min(count, len(BACKOFF_SECONDS)) - 1]
         known = isinstance(error, SkynbError)
@@ -187,6 +204,12 @@ class Reconciler:
                 event = Event("effect.failed", {"effect": outcome.effect, "error": outcome.error})
                 tx.append(event, record=record.id, scope=record.parent or record.id)
             tx.note(record, outcome, self._claim)
+
+
+async def _run(pool: ThreadPoolExecutor | None, call: Callable[..., T], *args: Any) -> T:
+    if pool is None:
+        return call(*args)
+    return await asyncio.get_running_loop().run_in_executor(pool, call, *args)
 
 
 async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:

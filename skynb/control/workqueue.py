@@ -43,13 +43,19 @@ class WorkQueue:
     async def take(self) -> str:
         """The next ready key, oldest first; the caller must call `done` with it."""
         while True:
-            wait = self._promote()
-            if self._ready:
-                key = next(iter(self._ready))
-                del self._ready[key]
-                self._busy.add(key)
+            wait = self.wait_s()
+            if (key := self.take_now()) is not None:
                 return key
             await self._change(wait)
+
+    def take_now(self) -> str | None:
+        """The next ready key, as `take`; None if none is ready."""
+        self.wait_s()
+        key = next(iter(self._ready), None)
+        if key is not None:
+            del self._ready[key]
+            self._busy.add(key)
+        return key
 
     def done(self, key: str) -> None:
         """The work on a key taken has ended."""
@@ -70,7 +76,7 @@ class WorkQueue:
             if timer is not None:
                 timer.cancel()
 
-    def _promote(self) -> float | None:
+    def wait_s(self) -> float | None:
         """Move what is due to ready; seconds until the next timer, None without one."""
         now = self._monotonic()
         while self._timers:

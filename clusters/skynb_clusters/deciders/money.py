@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from skynb.control.records import SpendEntry
+from skynb_clusters.contract import Machine
 from skynb_clusters.records import NodeState, Offer
 
 if TYPE_CHECKING:
@@ -73,6 +74,18 @@ def topped_up(view: NodeView, state: NodeState, now: float) -> tuple[NodeState, 
     return held, reserved(state.offer, more)
 
 
+def charged(state: NodeState, machine: Machine | None) -> NodeState:
+    """When the infra began, and ended, to charge for this machine counts more than our own clock."""
+    if machine is None or machine.token != state.token or state.billed_from is None:
+        return state
+    begin = machine.billed_from
+    if machine.billed_to is not None:
+        return state if begin is None else msgspec.structs.replace(state, billed_to=machine.billed_to)
+    if begin is None or machine.state not in {"pending", "running"} or state.settled_to is not None:
+        return state
+    return msgspec.structs.replace(state, billed_from=begin, billed_to=None)
+
+
 def settle(
     state: NodeState, now: float, *, at_least_s: float = 0.0, release: bool = False
 ) -> tuple[NodeState, tuple[SpendEntry, ...]]:
@@ -82,7 +95,8 @@ def settle(
     begin = state.settled_to if state.settled_to is not None else state.billed_from
     if not release and now - begin < at_least_s:
         return state, ()
-    offer, total = state.offer, cost(state.offer, now - state.billed_from)
+    end = max(begin, _billed_until(state, now))
+    offer, total = state.offer, max(state.settled_micro, cost(state.offer, end - state.billed_from))
     amount = total - state.settled_micro
     held, entries = state.reserved_micro, []
     if amount > held:  # a fact, whatever the budgets say
@@ -93,7 +107,7 @@ def settle(
         entry="settle",
         micro_usd=amount,
         begin=begin,
-        end=now,
+        end=end,
         price=_price(offer),
         rehearsed=offer.rehearsed,
     )
@@ -104,13 +118,22 @@ def settle(
         held = 0
     after = msgspec.structs.replace(
         state,
-        settled_to=None if release else now,
+        settled_to=None if release else end,
         billed_from=None if release else state.billed_from,
+        billed_to=None if release else state.billed_to,
         settled_micro=0 if release else total,
         reserved_micro=held,
         told_until=None if release else state.told_until,
     )
     return after, tuple(entries)
+
+
+def _billed_until(state: NodeState, now: float) -> float:
+    """Until when to settle: the infra's word, else the first sight of its absence; refused costs nothing."""
+    if not state.machine and state.billed_from is not None:
+        return state.billed_from
+    known = (state.billed_to, state.absent_at)
+    return min((at for at in known if at is not None), default=now)
 
 
 def _price(offer: Offer) -> dict[str, Any]:

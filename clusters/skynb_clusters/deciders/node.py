@@ -19,7 +19,16 @@ import msgspec
 
 from skynb.control.records import Decision, Event, Move, Record
 from skynb_clusters.contract import Machine
-from skynb_clusters.deciders.money import END_S, granted, paid_until, reserved, settle, too_dear, topped_up
+from skynb_clusters.deciders.money import (
+    END_S,
+    charged,
+    granted,
+    paid_until,
+    reserved,
+    settle,
+    too_dear,
+    topped_up,
+)
 from skynb_clusters.records import (
     CreateMachine,
     NodeState,
@@ -139,7 +148,7 @@ def _creating(record: Record, view: NodeView, now: float) -> Decision:
 
 def _created(machine: Machine, state: NodeState) -> Decision:
     born = msgspec.structs.replace(
-        state,
+        charged(state, machine),
         machine=machine.id,
         place=machine.place,
         address=machine.address,
@@ -184,8 +193,9 @@ def _booting(record: Record, view: NodeView, now: float) -> Decision:
 
 
 def _to_up(record: Record, view: NodeView, now: float) -> Decision:
+    state = charged(view.state, view.machine.machine)
     ready = msgspec.structs.replace(
-        view.state,
+        state,
         head_port=view.agent.head_port,
         agent_version=view.agent.version,
         attempts=0,
@@ -277,7 +287,7 @@ def _silent(record: Record, view: NodeView, now: float) -> Decision:
 
 def _stopped_by_itself(record: Record, view: NodeView, now: float, machine: Machine) -> Decision:
     """It was stopped outside this server, by its lease or by a person: that is respected, and said."""
-    state, spend = settle(view.state, now, release=True)
+    state, spend = settle(charged(view.state, machine), now, release=True)
     state = msgspec.structs.replace(state, lost_agent=agent_name(record, state))
     why = {"node": "the node stopped itself: nobody used it"}.get(machine.ended_by, "stopped outside skynb")
     event = Event("node.stopped", {"machine": machine.id, "by": machine.ended_by or "outside"})
@@ -295,7 +305,7 @@ def _if_gone(record: Record, view: NodeView, now: float) -> Decision | None:
     if state.absent_at is None or now - state.absent_at < view.consistency_s:
         first = msgspec.structs.replace(state, absent_at=state.absent_at or now)
         return Decision(state=first, seen=True, wake_in=max(POLL_S, view.consistency_s))
-    _, spend = settle(state, now, release=True)
+    _, spend = settle(charged(state, view.machine.machine), now, release=True)
     final = record.target == "ENDED"
     return Decision(
         status="ENDED" if final else "PENDING",
@@ -328,7 +338,7 @@ def _stopping(record: Record, view: NodeView, now: float) -> Decision:
         return Decision(wake_in=POLL_S if machine else HEARTBEAT_S)
     if machine.state != "stopped":
         return Decision(effects=(StopMachine(machine),), wake_in=_patience(record))
-    state, spend = settle(view.state, now, release=True)
+    state, spend = settle(charged(view.state, machine), now, release=True)
     state = msgspec.structs.replace(state, lost_agent=agent_name(record, state))
     event = Event("node.stopped", {"machine": machine.id, "by": "request"})
     return Decision(status="STOPPED", reason="", state=state, spend=spend, events=(event,), seen=True)
@@ -387,16 +397,16 @@ def _ending(record: Record, view: NodeView, now: float) -> Decision:
     """Left only after the infra said twice that nothing with this token is there."""
     state, machine = view.state, view.machine.machine
     if machine is not None and machine.state != "terminated":
-        seen_again = msgspec.structs.replace(state, machine=machine.id, absent_at=None)
+        seen_again = msgspec.structs.replace(charged(state, machine), machine=machine.id, absent_at=None)
         if machine.state == "terminating":
-            return Decision(state=seen_again, wake_in=POLL_S)
+            return Decision(state=seen_again if seen_again != state else None, wake_in=POLL_S)
         return Decision(state=seen_again, effects=(TerminateMachine(machine),), wake_in=_patience(record))
     if view.machine.presence == "unknown":
         return Decision(reason="waiting to see that the machine is gone", wake_in=HEARTBEAT_S)
     if state.absent_at is None or now - state.absent_at < view.consistency_s:
         first = msgspec.structs.replace(state, absent_at=state.absent_at or now)
         return Decision(state=first, seen=True, wake_in=max(0.05, view.consistency_s))
-    _, spend = settle(state, now, release=True)
+    _, spend = settle(charged(state, machine), now, release=True)
     final = record.target == "ENDED"
     return Decision(
         status="ENDED" if final else "PENDING",

@@ -130,7 +130,7 @@ class NodeKind:
         except (ProviderError, AuthError):
             return MachineSeen("unknown")
         machines = seen.by_record.get(record.id, ())
-        found = _choose(machines, "" if record.status == "ENDING" else state.token)
+        found = _choose(machines, state.token, any_token=record.status == "ENDING")
         if found is not None:
             return MachineSeen("present", found)
         hidden = seen.blind and (not state.place or state.place in seen.blind)
@@ -172,6 +172,7 @@ class NodeKind:
             disk_tier=spec.disk_tier,
             ports=spec.ports,
             labels=spec.labels,
+            hourly_micro=state.offer.hourly_micro,
         )
 
     async def _start_agent(self, record: Record, state: NodeState) -> dict[str, Any]:
@@ -180,7 +181,7 @@ class NodeKind:
         head = await self._core.get(names.node_id(str(record.parent), 0, lane))
         if cluster is None or head is None or state.offer is None:
             raise ProviderError(f"{record.id} has no cluster in the ledger")
-        config = await asyncio.to_thread(self._config, record, state, cluster, head.state_as(NodeState))
+        config = await self._core.in_cloud(self._config, record, state, cluster, head.state_as(NodeState))
         facts = await self._core.in_cloud(start_agent, self._core.transport(state), config)
         return {"head_port": facts.get("head_port"), "version": facts.get("version")}
 
@@ -227,7 +228,11 @@ def _lease(spec: ClusterSpec, paid_until: float | None, now: float) -> dict[str,
     return terms if paid_until is None else terms | {"paid_s": max(0.0, paid_until - now - END_S / 2)}
 
 
-def _choose(machines: Sequence[Machine], token: str) -> Machine | None:
-    """The machine of this token, or of any while ending; a living one before a terminated one."""
-    ours = [machine for machine in machines if token in {"", machine.token}]
-    return min(ours, key=lambda machine: (machine.state == "terminated", machine.id), default=None)
+def _choose(machines: Sequence[Machine], token: str, *, any_token: bool) -> Machine | None:
+    """The machine of this token, or of any; a living one before a terminated one, ours before another."""
+    ours = [machine for machine in machines if any_token or machine.token == token]
+    return min(
+        ours,
+        key=lambda machine: (machine.state == "terminated", machine.token != token, machine.id),
+        default=None,
+    )

@@ -1,0 +1,1 @@
+"""Simulated clouds: `sim/aws/us-east-1` is aws, played. Start reading at `world.py`."""

@@ -1,0 +1,34 @@
+"""The server crashes at every numbered point of every workflow; the promises hold all the same."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.simulation import At
+from tests.support.workflows import WORKFLOWS, Workflow, live, promises
+
+
+def crashes(workflow: Workflow) -> list[At]:
+    """Every point: before it, and for a call into the world also after it and with its answer lost.
+
+    A crash after a commit leaves the same ledger and world as one before the next point.
+    """
+    with live(workflow) as calm:
+        assert list(promises(calm)) == []
+        points = list(calm.points)
+    return [
+        At(number, how)
+        for number, name in enumerate(points)
+        for how in (("before",) if name.startswith("commit") else ("before", "after", "response lost"))
+    ]
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda workflow: workflow.name)
+def test_a_crash_at_any_point_breaks_no_promise(workflow):
+    """G1, G2, G3, G5, G10 and the bill, for each point of this workflow alone."""
+    broken = {}
+    for at in crashes(workflow):
+        with live(workflow, crash=[at]) as lived:
+            if found := list(promises(lived)):
+                broken[at] = (lived.points[at.number], found)
+    assert broken == {}

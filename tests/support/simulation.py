@@ -1,0 +1,420 @@
+"""skynb in virtual time: a real ledger, the real core and kinds, a simulated cloud and simulated agents.
+
+Every commit, every call of the provider and every call of an agent that changes something is a numbered
+point. `crash=(number, how)` ends the server there, before or after the deed, and starts another one on the same
+ledger and the same world; with "response lost" the server lives and hears an error although the deed is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal, NamedTuple
+
+from skynb.control.clock import Clock
+from skynb.control.ledger import Claim, Ledger, Money, Transaction
+from skynb.control.records import Record
+from skynb.errors import ProviderError
+from skynb.spec import Task
+from skynb.wire import AutostopRequest, CancelRequest, ExecRequest, LaunchRequest, LeaseInfo
+from skynb_clusters.contract import Capabilities, Check, Listing, Machine, NodeRequest, Provider
+from skynb_clusters.core import Core
+from skynb_clusters.kinds import all_kinds
+from skynb_clusters.providers.sim.faults import Fault
+from skynb_clusters.providers.sim.units import Memory, Terms
+from skynb_clusters.providers.sim.world import World
+from skynb_clusters.requests import Desk
+from tests.support.simulated_agents import Agents, Hub, Pumps, SimulatedTransport
+
+How = Literal["before", "after", "response lost"]
+LEASE = LeaseInfo(presence_s=600.0, envelope_s=3600.0)
+OWNER = "server-1"
+BEGAN = 1_800_000_000.0
+
+
+class Crash(BaseException):
+    """The server ends here."""
+
+
+class At(NamedTuple):
+    """Where to crash: the number of a point, and on which side of the deed."""
+
+    number: int
+    how: How
+
+
+class VirtualClock(Clock):
+    def __init__(self) -> None:
+        self.time = BEGAN
+
+    def now(self) -> float:
+        return self.time
+
+    def monotonic(self) -> float:
+        return self.time
+
+
+class Simulation:
+    """One home of skynb with one simulated cloud, in a folder of its own. Use as a context."""
+
+    def __init__(
+        self,
+        *,
+        seed: str = "1",
+        terms: Terms | None = None,
+        faults: Sequence[Fault] = (),
+        lease: LeaseInfo = LEASE,
+        crash: Sequence[At] = (),
+        away_s: float = 0.0,
+        pace: float = 0.0,
+    ) -> None:
+        self.clock = VirtualClock()
+        self.points: list[str] = []
+        self.crashes = 0
+        self.pace = pace
+        self._crash = {at.number: at.how for at in crash}
+        self._away_s = away_s
+        self._lease = lease
+        memory = Memory(seed=seed, began_at=BEGAN, faults=tuple(faults))
+        self.world = World(memory, self.clock.now, terms)
+        self.agents = Agents(self.world, self.clock.now, self.point)
+        self.provider = SimulatedProvider(self)
+        self.broken: list[str] = []
+        self._finals: dict[str, str] = {}
+        self._folder = TemporaryDirectory(prefix="skynb-sim-", dir=_memory_disk())
+        self._home = Path(self._folder.name)
+        shutil.copyfile(_template(), self._home / "ledger.db")
+        self.ledger = NumberedLedger(f"sqlite:///{self._home / 'ledger.db'}", self)
+        self._loop = asyncio.new_event_loop()
+        self._server()
+
+    def __enter__(self) -> Simulation:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.close()
+        self.ledger.close()
+        self._folder.cleanup()
+
+    # What a person does
+
+    def launch(self, name: str, **task: Any) -> None:
+        """A cluster, on simulated machines; asked again if the server crashed before it was written."""
+        options = {key: task.pop(key) for key in ("autostop",) if key in task}
+        resources = {"infra": "sim/aws/us-east-1", "instance_type": "g5.xlarge"}
+        config, secrets = Task(**({"resources": resources} | task)).to_wire()
+        request = LaunchRequest(task=config, secrets=secrets, cluster_name=name, **options)
+        self._ask(lambda desk, tx: desk.launch(tx, request, "ann")[1], unless=lambda: self.cluster(name))
+
+    def exec(self, name: str, **task: Any) -> None:
+        config, secrets = Task(**task).to_wire()
+        before = len(self.jobs(name))
+        request = ExecRequest(task=config, secrets=secrets)
+        self._ask(
+            lambda desk, tx: desk.exec(tx, name, request, "ann")[1],
+            unless=lambda: len(self.jobs(name)) > before,
+        )
+
+    def stop(self, name: str) -> None:
+        self._ask(lambda desk, tx: desk.stop(tx, name))
+
+    def start(self, name: str) -> None:
+        self._ask(lambda desk, tx: desk.start(tx, name))
+
+    def down(self, name: str) -> None:
+        self._ask(lambda desk, tx: desk.down(tx, name))
+
+    def cancel(self, name: str) -> None:
+        self._ask(lambda desk, tx: desk.cancel(tx, name, CancelRequest(all=True))[1])
+
+    def autostop(self, name: str, minutes: float, *, down: bool = False) -> None:
+        request = AutostopRequest(idle_minutes=minutes, down=down)
+        self._ask(lambda desk, tx: desk.autostop(tx, name, request))
+
+    # What a test sees
+
+    def cluster(self, name: str) -> Record | None:
+        """The cluster, the last of that name if none lives."""
+        with self.ledger.read() as tx:
+            return next(reversed(tx.find_all("cluster", names=[name], live=False)), None)
+
+    def status(self, name: str) -> str:
+        found = self.cluster(name)
+        return found.status if found else ""
+
+    def records(self) -> list[Record]:
+        with self.ledger.read() as tx:
+            kinds = ("cluster", "node", "job", "dask")
+            return [record for kind in kinds for record in tx.find_all(kind, live=False)]
+
+    def jobs(self, name: str) -> list[Record]:
+        cluster = self.cluster(name)
+        if cluster is None:
+            return []
+        with self.ledger.read() as tx:
+            return [child for child in tx.children(cluster.id) if child.kind == "job"]
+
+    def nodes(self, name: str) -> list[Record]:
+        cluster = self.cluster(name)
+        if cluster is None:
+            return []
+        with self.ledger.read() as tx:
+            return [child for child in tx.children(cluster.id) if child.kind == "node"]
+
+    def money(self) -> Money:
+        with self.ledger.read() as tx:
+            return tx.money()
+
+    def events(self) -> list[str]:
+        with self.ledger.read() as tx:
+            return [event.name for event in tx.events(limit=100_000)]
+
+    # Time
+
+    def until(self, condition: Callable[[], Any], limit_s: float = 7200.0) -> None:
+        """Go on until it holds; AssertionError with what is known if it does not within the time."""
+        end = self.clock.time + limit_s
+        looked = -1
+        while looked == len(self.points) or not condition():  # only what is written can change it
+            assert self.clock.time < end, self.story()
+            looked = len(self.points)
+            self.turn(end)
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass, everybody at work."""
+        end = self.clock.time + seconds
+        while self.clock.time < end:
+            self.turn(end)
+
+    def turn(self, end: float) -> None:
+        """Step one record that is ready; where none is, go to the next moment, at most to `end`."""
+        core = self.core
+        key = core.reconciler.queue.take_now()
+        if key is None:
+            self._go_on(end)
+            return
+        try:
+            self._loop.run_until_complete(core.reconciler.step(key))
+        except Crash:
+            self._restart()
+        finally:
+            core.reconciler.queue.done(key)
+
+    def point(self, name: str, deed: Callable[[], Any]) -> Any:
+        """A numbered point around a deed."""
+        number = len(self.points)
+        self.points.append(name)
+        how = self._crash.get(number)
+        if how == "before":
+            raise Crash
+        value = deed()
+        if how == "after":
+            raise Crash
+        if how == "response lost":
+            raise ProviderError(f"{name}: no answer", retryable="unknown")
+        return value
+
+    def ended(self, record: Record) -> None:
+        """A record is written as final: nothing of it may live, and it stays as it is."""
+        if self._finals.setdefault(record.id, record.status) != record.status:
+            self.broken.append(f"{record.id} was {self._finals[record.id]} and is {record.status}")
+        if record.kind == "node" and (alive := self.living(record.id)):
+            self.broken.append(f"{record.id} is {record.status} and {alive} live")
+
+    def living(self, record: str = "") -> list[str]:
+        """Machines of this server, or of one record of it, that are not gone."""
+        self.world.pass_time()
+        return [
+            unit.id
+            for unit in self.world.memory.units.values()
+            if unit.state != "terminated"
+            and unit.tags.get("skynb-owner") == OWNER
+            and record in {"", unit.tags.get("skynb-record")}
+        ]
+
+    def story(self) -> str:
+        """What everybody knows now, for a failure's message."""
+        lines = [f"t={self.clock.time - BEGAN:.1f} points={len(self.points)} crashes={self.crashes}"]
+        lines += [
+            f"{record.id} {record.status}->{record.target} g{record.generation} {record.reason!r} {record.outcome}"
+            for record in self.records()
+        ]
+        lines += [
+            f"{unit.id} {unit.state} {unit.tags.get('skynb-record')} g{unit.tags.get('skynb-generation')}"
+            for unit in self.world.memory.units.values()
+        ]
+        return "\n".join([*lines, *self.events()[-30:]])
+
+    # How
+
+    def _server(self) -> None:
+        """A new life of the server: nothing of the last one is left but the ledger and the files."""
+        claim = Claim(owner=OWNER, token=f"life-{self.crashes}")
+        self.core = Core(
+            self.ledger, self._home, {"sim": self.provider}, OWNER, claim, all_kinds, threads=False
+        )
+        self.hub = Hub(self.agents, self.core._job_changed, self.core.wake)
+        self.core.hub = self.hub  # type: ignore[assignment]
+        self.pumps = Pumps(self.hub)
+        self.core.pumps = self.pumps  # type: ignore[assignment]
+        self.desk = Desk(self.core, self._lease)
+        with self.ledger.read() as tx:
+            for key in tx.live():
+                self.core.wake(key)
+
+    def _restart(self) -> None:
+        self.crashes += 1
+        end = self.clock.time + self._away_s
+        while self.clock.time < end:
+            self._move_to(min(self._next_of_world(end), end))
+        self._server()
+
+    def _ask(
+        self,
+        request: Callable[[Desk, Transaction], Sequence[str]],
+        unless: Callable[[], Any] = lambda: False,
+    ) -> None:
+        while not unless():
+            try:
+                with self.ledger.transaction() as tx:
+                    woken = request(self.desk, tx)
+            except Crash:
+                self._restart()
+            else:
+                for key in woken:
+                    self.core.wake(key)
+                return
+
+    def _go_on(self, end: float) -> None:
+        wait = self.core.reconciler.queue.wait_s()
+        if wait == 0 or (self.core.reconciler.queue.wait_s() is None and wait is not None):
+            return  # something became ready as we looked
+        mine = end if wait is None else self.clock.time + wait
+        self._move_to(min(max(min(mine, self._next_of_world(end)), self.clock.time + self.pace), end))
+
+    def _next_of_world(self, end: float) -> float:
+        times = (self.world.next_at(), self.agents.next_at())
+        return min((at for at in times if at is not None and at > self.clock.time), default=end)
+
+    def _move_to(self, time: float) -> None:
+        self.clock.time = max(time, self.clock.time + 0.001)
+        self.world.pass_time()
+        self.agents.pass_time()
+        self.hub.pass_time()
+        self.pumps.pass_time()
+
+
+class NumberedLedger(Ledger):
+    """A ledger whose commits are points."""
+
+    def __init__(self, url: str, simulation: Simulation) -> None:
+        super().__init__(url, simulation.clock)
+        self._simulation = simulation
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        number = -1
+        simulation = self._simulation
+        with super().transaction() as tx:
+            writes = _watch(tx, simulation.ended)
+            yield tx
+            if writes:
+                number = len(simulation.points)
+                simulation.points.append(f"commit {writes[0]}")
+                if simulation._crash.get(number) == "before":
+                    raise Crash
+        if number >= 0 and simulation._crash.get(number) in {"after", "response lost"}:
+            raise Crash
+
+
+def _watch(tx: Transaction, ended: Callable[[Record], None]) -> list[str]:
+    """What this transaction writes; a renewed claim is nothing. ended(record) is called with final ones."""
+    writes: list[str] = []
+    for name in ("commit", "note", "insert", "move", "amend", "append"):
+        method = getattr(tx, name)
+
+        def noted(*args: Any, _name: str = name, _method: Any = method, **options: Any) -> Any:
+            writes.append(_name)
+            written = _method(*args, **options)
+            if isinstance(written, Record) and written.final:
+                ended(written)
+            return written
+
+        setattr(tx, name, noted)
+    return writes
+
+
+class SimulatedProvider(Provider):
+    """The simulated cloud behind the provider contract, its deeds numbered."""
+
+    name = "sim"
+
+    def __init__(self, simulation: Simulation) -> None:
+        self._simulation = simulation
+        self._world = simulation.world
+        self.capabilities = Capabilities(
+            stop=True,
+            spot=True,
+            ports=True,
+            guest_shutdown_stops_billing=True,
+            consistency_s=self._world.terms.consistency_s,
+        )
+
+    def check(self) -> Sequence[Check]:
+        return ()
+
+    def create(self, request: NodeRequest) -> Machine:
+        made: Machine = self._point("create", lambda: self._create(request))
+        return made
+
+    def list(self, tags: Mapping[str, str], region: str | None = None) -> Listing:
+        return self._world.list(tags, region)
+
+    def start(self, machine: Machine) -> None:
+        self._point("start", lambda: self._world.start(machine.id))
+
+    def stop(self, machine: Machine) -> None:
+        self._point("stop", lambda: self._world.stop(machine.id))
+
+    def terminate(self, machine: Machine) -> None:
+        self._point("terminate", lambda: self._world.terminate(machine.id))
+
+    def transport(self, machine: Machine) -> SimulatedTransport:
+        return SimulatedTransport(self._simulation.agents, machine.id)
+
+    def end_command(self, machine: Machine, mode: Literal["stop", "down"]) -> Sequence[str]:
+        return ("shutdown", mode)
+
+    def _create(self, request: NodeRequest) -> Machine:
+        made = self._world.create(request)
+        alive = self._simulation.living(request.tags["skynb-record"])
+        if len(alive) > 1:
+            self._simulation.broken.append(f"{request.tags['skynb-record']} has {alive}")
+        return made
+
+    def _point(self, name: str, deed: Callable[[], Any]) -> Any:
+        return self._simulation.point(f"cloud {name}", deed)
+
+
+def _memory_disk() -> str | None:
+    """Where files cost no disk, if there is such a place."""
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None
+
+
+@cache
+def _template() -> Path:
+    """An empty ledger, migrated once a process."""
+    folder = TemporaryDirectory(prefix="skynb-sim-", dir=_memory_disk())
+    _KEPT.append(folder)
+    path = Path(folder.name) / "ledger.db"
+    made = Ledger(f"sqlite:///{path}")
+    made.close()
+    return path
+
+
+_KEPT: list[TemporaryDirectory[str]] = []  # ends with the process
