@@ -47,6 +47,7 @@ from skynb_clusters.records import (
     JobSpec,
     NodeSpec,
     Offer,
+    gang_of,
     offer_of,
 )
 from skynb_clusters.rehearsal import SIM, as_simulated, played_by, rehearsed
@@ -135,10 +136,10 @@ class Desk:
         """Move the cluster, and every node of it, towards running; also repairs one that is not whole."""
         cluster = find_cluster(tx, name)
         woken = self._move(tx, cluster, "UP", "cluster.start.asked")
-        nodes = [child for child in tx.children(cluster.id) if child.kind == "node"]
+        nodes = gang_of(cluster)
         for node in nodes:
-            tx.move(Move(node.id, "UP"))
-        return [*woken, *(node.id for node in nodes)]
+            tx.move(Move(node, "UP"))
+        return [*woken, *nodes]
 
     def down(self, tx: Transaction, name: str) -> Sequence[str]:
         """Move the cluster towards nothing left."""
