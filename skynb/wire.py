@@ -90,7 +90,7 @@ class BudgetInfo(msgspec.Struct, kw_only=True):
 class BudgetRequest(msgspec.Struct, kw_only=True, omit_defaults=True):
     """cap_micro: micro-dollars a month, None takes the cap away. user: whose; None is everybody together."""
 
-    cap_micro: int | None = None
+    cap_micro: int | None
     user: str | None = None
 
 

@@ -82,6 +82,18 @@ def test_tables_and_json_are_one_object(skynb, box):
     assert json.loads(skynb("launch", "--dryrun", "--infra", "local", "-o", "json", "true")[1])["plan"]
 
 
+def test_budgets_are_set_shown_and_taken_away(skynb):
+    """A cap for everybody and one for a person; the table and JSON show both; --clear ends one."""
+    assert "Nothing caps" in skynb("budget")[1] or "nothing caps" in skynb("budget")[1]
+    assert "$100.00" in skynb("budget", "100")[1]
+    assert "ann" in skynb("budget", "7.50", "--user", "ann")[1]
+    shown = {item["account"]: item for item in json.loads(skynb("budget", "-o", "json")[1])}
+    assert shown["user:ann"]["cap_micro"] == 7_500_000
+    assert shown["all"]["free_micro"] == 100_000_000
+    assert "ann" not in skynb("budget", "--clear", "--user", "ann")[1]
+    assert "nothing caps" in skynb("budget", "--clear")[1]
+
+
 def test_one_worker_and_a_tail(skynb, box):
     """--worker picks a rank that is there, --tail the last lines."""
     skynb("exec", box, "seq 5")
