@@ -90,6 +90,7 @@ class Simulation:
         self._home = Path(self._folder.name)
         shutil.copyfile(_template(), self._home / "ledger.db")
         self.ledger = NumberedLedger(f"sqlite:///{self._home / 'ledger.db'}", self)
+        self.ledger.engine.update_execution_options(compiled_cache=_STATEMENTS)
         self._loop = asyncio.new_event_loop()
         self._server()
 
@@ -417,4 +418,5 @@ def _template() -> Path:
     return path
 
 
+_STATEMENTS: dict[Any, Any] = {}  # compiled once for all simulations of a process
 _KEPT: list[TemporaryDirectory[str]] = []  # ends with the process

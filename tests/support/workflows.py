@@ -13,6 +13,7 @@ from tests.support.simulation import LEASE, At, Simulation
 
 NAME = "c"
 ENDED = {"TERMINATED", "FAILED"}
+BRISK = Terms(boot_s=2.0, stop_s=1.0, end_s=1.0, consistency_s=1.0)  # fewer looks while nothing happens
 
 
 class Workflow(NamedTuple):
@@ -21,7 +22,7 @@ class Workflow(NamedTuple):
     name: str
     steps: tuple[tuple[Any, ...], ...]
     faults: str = ""
-    terms: Terms | None = None
+    terms: Terms = BRISK
 
 
 UP: tuple[tuple[Any, ...], ...] = (("launch", {}), ("await", "UP"))
@@ -46,7 +47,7 @@ WORKFLOWS = (
     Workflow(
         "repair",
         (("launch", {"num_nodes": 2}), ("await", "UP"), ("await hurt",), ("start",), ("await", "UP")),
-        faults="preempted-unannounced times=1",
+        faults="preempted-unannounced times=1 value=15",
     ),
 )
 
