@@ -160,13 +160,7 @@ class Reconciler:
             self.queue.add(key, rest)
             return
         if not _idle(record, decision):
-            before, record = record, await self.in_ledger(self._commit, record, decision)
-            self.notify()
-            moved = (record.status, record.final) != (before.status, before.final)
-            if moved and record.parent:
-                self.queue.add(record.parent)
-            for other in (*decision.wakes, *(move.record for move in decision.moves)):
-                self.queue.add(other)
+            record = await self._write(record, decision)
         if decision.effects:
             self._rest[key] = (decision.effects, self.ledger.clock.monotonic() + (decision.wake_in or 0.0))
         for effect in decision.effects:
@@ -174,6 +168,17 @@ class Reconciler:
                 break
         if not record.final:
             self.queue.add(key, decision.wake_in or 0.0)
+
+    async def _write(self, before: Record, decision: Decision) -> Record:
+        """Commit, and wake whoever may have waited for that."""
+        record = await self.in_ledger(self._commit, before, decision)
+        self.notify()
+        moved = (record.status, record.final) != (before.status, before.final)
+        if moved and record.parent:
+            self.queue.add(record.parent)
+        for other in (*decision.wakes, *(move.record for move in decision.moves)):
+            self.queue.add(other)
+        return record
 
     def _rest_s(self, key: str, decision: Decision) -> float:
         """Seconds until the deeds just done may be done again: what a cloud refuses is not hammered."""

@@ -146,9 +146,7 @@ class NodeKind:
         head = await self._core.get(names.node_id(str(record.parent), 0))
         if cluster is None or head is None or state.offer is None:
             raise ProviderError(f"{record.id} has no cluster in the ledger")
-        config = await self._core.in_cloud(
-            self._config, record, state, cluster, head.state_as(NodeState)
-        )
+        config = await self._core.in_cloud(self._config, record, state, cluster, head.state_as(NodeState))
         facts = await self._core.in_cloud(start_agent, self._core.transport(state), config)
         return {"head_port": facts.get("head_port"), "version": facts.get("version")}
 
