@@ -69,6 +69,7 @@ class Reconciler:
         self._workers = workers
         self._claimed: dict[str, float] = {}
         self._failures: dict[str, int] = {}
+        self._rest: dict[str, tuple[tuple[Effect, ...], float]] = {}
         self._database = ThreadPoolExecutor(4, thread_name_prefix="skynb-ledger") if threads else None
         self._cloud = ThreadPoolExecutor(16, thread_name_prefix="skynb-cloud") if threads else None
         self._changed = asyncio.Event()
@@ -149,25 +150,42 @@ class Reconciler:
         record = await self.in_ledger(self._hold, key)
         if record is None or record.final:
             self._claimed.pop(key, None)
+            self._rest.pop(key, None)
             return
         kind = self._kinds[record.kind]
         observation = await kind.observe(record)
         decision = kind.decide(record, observation, self.ledger.clock.now())
         if decision.wake_in is None:
             decision = msgspec.structs.replace(decision, wake_in=RESYNC_SECONDS)
+        if (rest := self._rest_s(key, decision)) > 0:
+            self.queue.add(key, rest)
+            return
         if not _idle(record, decision):
-            before, record = record, await self.in_ledger(self._commit, record, decision)
-            self.notify()
-            moved = (record.status, record.final) != (before.status, before.final)
-            if moved and record.parent:
-                self.queue.add(record.parent)
-            for other in (*decision.wakes, *(move.record for move in decision.moves)):
-                self.queue.add(other)
+            record = await self._write(record, decision)
+        if decision.effects:
+            self._rest[key] = (decision.effects, self.ledger.clock.monotonic() + (decision.wake_in or 0.0))
         for effect in decision.effects:
             if not await self._act(kind, record, effect):
                 break
         if not record.final:
             self.queue.add(key, decision.wake_in or 0.0)
+
+    async def _write(self, before: Record, decision: Decision) -> Record:
+        """Commit, and wake whoever may have waited for that."""
+        record = await self.in_ledger(self._commit, before, decision)
+        self.notify()
+        moved = (record.status, record.final) != (before.status, before.final)
+        if moved and record.parent:
+            self.queue.add(record.parent)
+        for other in (*decision.wakes, *(move.record for move in decision.moves)):
+            self.queue.add(other)
+        return record
+
+    def _rest_s(self, key: str, decision: Decision) -> float:
+        """Seconds until the deeds just done may be done again: what a cloud refuses is not hammered."""
+        effects, until = self._rest.get(key, ((), 0.0))
+        again = bool(decision.effects) and decision.effects == effects
+        return until - self.ledger.clock.monotonic() if again else 0.0
 
     async def _act(self, kind: Kind, record: Record, effect: Effect) -> bool:
         """Do the deed and keep what it came to; True if it went well."""

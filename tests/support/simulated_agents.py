@@ -1,7 +1,7 @@
-"""Agents of simulated machines: what a real one answers, in virtual time, behind the faces that the core uses.
+"""Agents of simulated machines: what a real one answers, in virtual time, behind the faces of the core.
 
-A job sleeps as long as its `run` says (`sleep 30`), and fails where that says `false`. A head keeps its jobs on
-its disk; a node without a word from the server ends itself when its lease is over.
+A job sleeps as long as its `run` says (`sleep 30`), and fails where that says `false`. A head keeps its jobs
+on its disk; a node without a word from the server ends itself when its lease is over.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from skynb.errors import ProviderError
 from skynb_agent.protocol import FINAL_STATES, Methods
@@ -176,7 +176,7 @@ class Agents:
         due = not agent.working and minutes is not None and idle >= minutes * 60
         return {"idle": {"idle_s": idle, "busy": ["jobs"] if agent.working else [], "due": due}}
 
-    _METHODS: dict[str, Callable[..., Any]] = {
+    _METHODS: ClassVar[dict[str, Callable[..., Any]]] = {
         Methods.SUBMIT: _submit,
         Methods.CANCEL: _cancel,
         Methods.CONFIGURE: _configure,

@@ -1,8 +1,8 @@
 """skynb in virtual time: a real ledger, the real core and kinds, a simulated cloud and simulated agents.
 
 Every commit, every call of the provider and every call of an agent that changes something is a numbered
-point. `crash=(number, how)` ends the server there, before or after the deed, and starts another one on the same
-ledger and the same world; with "response lost" the server lives and hears an error although the deed is done.
+point. `crash=(number, how)` ends the server there, before or after the deed, and starts another one on the
+same ledger and the same world; with "response lost" the server lives and hears an error although the deed is done.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from skynb_clusters.core import Core
 from skynb_clusters.kinds import all_kinds
 from skynb_clusters.providers.sim.faults import Fault
 from skynb_clusters.providers.sim.units import Memory, Terms
-from skynb_clusters.providers.sim.world import World
+from skynb_clusters.providers.sim.world import FOREIGN_OWNER, World
 from skynb_clusters.requests import Desk
 from tests.support.simulated_agents import Agents, Hub, Pumps, SimulatedTransport
 
@@ -90,10 +90,11 @@ class Simulation:
         self._home = Path(self._folder.name)
         shutil.copyfile(_template(), self._home / "ledger.db")
         self.ledger = NumberedLedger(f"sqlite:///{self._home / 'ledger.db'}", self)
+        self.ledger.engine.update_execution_options(compiled_cache=_STATEMENTS)
         self._loop = asyncio.new_event_loop()
         self._server()
 
-    def __enter__(self) -> Simulation:
+    def __enter__(self):
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -233,7 +234,7 @@ class Simulation:
             unit.id
             for unit in self.world.memory.units.values()
             if unit.state != "terminated"
-            and unit.tags.get("skynb-owner") == OWNER
+            and unit.tags.get("skynb-owner") != FOREIGN_OWNER
             and record in {"", unit.tags.get("skynb-record")}
         ]
 
@@ -241,7 +242,7 @@ class Simulation:
         """What everybody knows now, for a failure's message."""
         lines = [f"t={self.clock.time - BEGAN:.1f} points={len(self.points)} crashes={self.crashes}"]
         lines += [
-            f"{record.id} {record.status}->{record.target} g{record.generation} {record.reason!r} {record.outcome}"
+            f"{record.id} {record.status}->{record.target} {record.reason!r} {record.outcome}"
             for record in self.records()
         ]
         lines += [
@@ -292,8 +293,6 @@ class Simulation:
 
     def _go_on(self, end: float) -> None:
         wait = self.core.reconciler.queue.wait_s()
-        if wait == 0 or (self.core.reconciler.queue.wait_s() is None and wait is not None):
-            return  # something became ready as we looked
         mine = end if wait is None else self.clock.time + wait
         self._move_to(min(max(min(mine, self._next_of_world(end)), self.clock.time + self.pace), end))
 
@@ -417,4 +416,5 @@ def _template() -> Path:
     return path
 
 
+_STATEMENTS: dict[Any, Any] = {}  # compiled once for all simulations of a process
 _KEPT: list[TemporaryDirectory[str]] = []  # ends with the process

@@ -47,6 +47,7 @@ POLL_S = 0.3
 SETTLE_S = 60.0
 CREATE_ATTEMPTS = 5
 BOOT_ATTEMPTS = 8
+BOOT_LIMIT_S = 900.0
 
 
 class MachineSeen(msgspec.Struct, frozen=True):
@@ -181,7 +182,12 @@ def _booting(record: Record, view: NodeView, now: float) -> Decision:
     if view.agent.presence == "answering":
         return _to_up(record, view, now)
     if machine.state == "stopped":
-        return Decision(effects=(StartMachine(machine),), wake_in=POLL_S)
+        refused = outcome.error if outcome and outcome.effect == "StartMachine" else None
+        why = str(refused.get("what")) if refused else None
+        return Decision(reason=why, effects=(StartMachine(machine),), wake_in=_patience(record))
+    if machine.state != "running" and _overdue(state, now):
+        minutes = f"{BOOT_LIMIT_S / 60:.0f} min"
+        return _failed(state, {"code": "boot", "what": f"it did not boot in {minutes}", "retryable": "yes"})
     if machine.state != "running" or not view.head_known:
         return Decision(wake_in=POLL_S)
     if outcome and outcome.effect == "StartAgent" and outcome.error:
@@ -190,6 +196,12 @@ def _booting(record: Record, view: NodeView, now: float) -> Decision:
         return Decision(reason=str(outcome.error.get("what")), wake_in=min(0.5 * 2.0**state.attempts, 30.0))
     tried = msgspec.structs.replace(state, attempts=state.attempts + 1)
     return Decision(state=tried, effects=(StartAgent(machine.id),), wake_in=HEARTBEAT_S)
+
+
+def _overdue(state: NodeState, now: float) -> bool:
+    """A first boot that takes too long is given up; a later one has the user's disk, and is waited for."""
+    began = state.billed_from
+    return state.booted_at is None and began is not None and now - began > BOOT_LIMIT_S
 
 
 def _to_up(record: Record, view: NodeView, now: float) -> Decision:

@@ -6,7 +6,7 @@ says both (`Machine.billed_from`, `billed_to`). Each span is rounded up to a who
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -20,9 +20,10 @@ class Span(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Charge(msgspec.Struct, frozen=True):
-    """A line of the bill. record: the skynb record that the machine's tags name, or empty."""
+    """A line of the bill. owner, record: what the machine's tags say of both, or empty."""
 
     machine: str
+    owner: str
     record: str
     seconds: float
     micro_usd: int
@@ -35,9 +36,12 @@ def charge(span: Span, now: float) -> int:
     return int(whole) + (1 if rest else 0)
 
 
-def lines(machine: str, record: str, spans: Iterable[Span], now: float) -> list[Charge]:
+def lines(machine: str, tags: Mapping[str, str], spans: Iterable[Span], now: float) -> list[Charge]:
     """The bill of one machine."""
+    owner, record = tags.get("skynb-owner", ""), tags.get("skynb-record", "")
     return [
-        Charge(machine, record, (now if span.end is None else span.end) - span.begin, charge(span, now))
+        Charge(
+            machine, owner, record, (now if span.end is None else span.end) - span.begin, charge(span, now)
+        )
         for span in spans
     ]

@@ -33,7 +33,7 @@ Deed = Literal[
     "skew",  # reports times `value` seconds off
     "hide-all",  # an empty list, as if it were true
     "hide-half",  # every second machine is missing from the list
-    "flap",  # a machine is there, and at the next look it is not
+    "flap",  # machines are listed and not, `value` seconds each
     "stale",  # the list of `value` seconds ago
     "blind",  # part could not be seen, and it is said
     "foreign",  # a machine of others, with tags that look like ours
@@ -92,8 +92,12 @@ _REFUSALS: dict[str, Sort] = {
     "region-down": Sort("list", "blind", "A region cannot be seen, and the list says so."),
     "cloud-down": Sort("list", "refuse", "Nothing of the cloud can be seen.", word="unreachable"),
     "auth-expired": Sort("list", "refuse", "The credentials have run out.", word="auth"),
-    "auth-expired-on-create": Sort("create", "refuse", "The credentials have run out.", word="auth"),
-    "auth-expired-on-terminate": Sort("terminate", "refuse", "The credentials have run out.", word="auth"),
+    "auth-expired-on-create": Sort(
+        "create", "refuse", "The credentials ran out before a create.", word="auth"
+    ),
+    "auth-expired-on-terminate": Sort(
+        "terminate", "refuse", "The credentials ran out before an end.", word="auth"
+    ),
     "check-fails": Sort("check", "refuse", "The check finds no credentials.", word="auth"),
 }
 
@@ -107,7 +111,7 @@ _LIES: dict[str, Sort] = {
     "tag-lost": Sort("create", "tagless", "The machine is made without its tags.", lie=True),
     "list-empty-once": Sort("list", "hide-all", "One list is empty though machines run."),
     "list-page-lost": Sort("list", "hide-half", "One page of the list is missing and nothing says so."),
-    "list-flaps": Sort("list", "flap", "A machine is listed at every second look."),
+    "list-flaps": Sort("list", "flap", "Machines are listed at times and at times not.", value=0.7),
     "list-stale": Sort("list", "stale", "The list is an old one.", value=4.0),
     "foreign-machines": Sort(
         "create", "foreign", "Somebody else's machine carries tags that look like ours."
@@ -128,7 +132,7 @@ _LIVES: dict[str, Sort] = {
     "preempted-as-stop": Sort("boot", "reclaim", "Taken, and it looks as if somebody stopped it.", "", 180.0),
     "notice-without-preemption": Sort("boot", "notice-only", "A notice that nothing follows.", "", 60.0),
     "host-fails": Sort("boot", "crash", "The host fails: the machine is off, its disk kept.", "", 180.0),
-    "machine-vanishes": Sort("boot", "vanish", "The machine is gone, nothing lists it.", "", 180.0),
+    "machine-vanishes": Sort("boot", "vanish", "Gone, and nothing says since when.", "", 180.0, lie=True),
     "disk-lost-on-start": Sort("start", "empty-disk", "The started machine has an empty disk."),
     "address-changed-on-start": Sort("start", "move", "The started machine has another address."),
     "address-of-a-stranger": Sort("boot", "stranger", "Somebody else's machine answers at its address."),

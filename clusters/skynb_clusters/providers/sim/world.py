@@ -172,7 +172,7 @@ class World:
     # How
 
     def _charges(self, unit: Unit, now: float) -> Sequence[Charge]:
-        return bill.lines(unit.id, unit.tags.get("skynb-record", ""), unit.spans, now)
+        return bill.lines(unit.id, unit.tags, unit.spans, now)
 
     def _make(self, request: NodeRequest, strikes: Strikes, now: float) -> Unit:
         if "left" in strikes:
@@ -278,7 +278,7 @@ class World:
             return ()
         if "hide-half" in strikes:
             return truth[1::2]
-        if "flap" in strikes and self.memory.looks % 2:
+        if "flap" in strikes and int((now - self.memory.began_at) / strikes["flap"].value) % 2:
             return ()
         if "stale" in strikes:
             old = [seen for at, seen in self.memory.before if at <= now - strikes["stale"].value]

@@ -1,0 +1,108 @@
+"""Every named fault of the simulated clouds, alone: skynb lives through it and leaves nothing behind."""
+
+from __future__ import annotations
+
+import pytest
+
+from skynb.errors import SpecError
+from skynb_clusters.providers.sim.fault_names import FAULTS
+from skynb_clusters.providers.sim.faults import parse_faults
+from skynb_clusters.providers.sim.world import FOREIGN_OWNER
+from tests.support.simulation import Simulation
+from tests.support.workflows import BRISK, ENDED, NAME, finish, promises
+
+UNSEEABLE = {
+    "tag-lost",
+    "token-ignored",
+    "zombie",
+}  # what bears no tag, or comes after the end, is for `reap`
+
+
+def lived(fault: str) -> Simulation:
+    """A gang with a job is launched, stopped and started while the fault lasts; then the fault is lifted."""
+    simulation = Simulation(faults=parse_faults(fault), terms=BRISK)
+    simulation.launch(NAME, num_nodes=2, run="sleep 5")
+    simulation.sleep(200)
+    if simulation.status(NAME) not in ENDED:
+        simulation.stop(NAME)
+        simulation.sleep(30)
+        simulation.start(NAME)
+        simulation.sleep(30)
+    simulation.world.lift()
+    finish(simulation)
+    return simulation
+
+
+def test_there_are_many_and_each_says_what_it_does():
+    """At least 60 names, each with a sentence of its own."""
+    assert len(FAULTS) >= 60
+    assert len({sort.says for sort in FAULTS.values()}) == len(FAULTS)
+
+
+@pytest.mark.parametrize("name", sorted(set(FAULTS) - UNSEEABLE))
+def test_a_fault_breaks_no_promise(name):
+    """G1, G2, G3, G5 and, where the cloud's own bill is honest, the ledger equals it to the micro-dollar."""
+    with lived(f"{name} times=2") as simulation:
+        assert list(promises(simulation, honest_bill=not FAULTS[name].lie)) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["create-response-lost", "list-500", "delete-lies", "no-capacity", "auth-expired"]
+)
+def test_a_lasting_fault_breaks_no_promise(name):
+    """The same where the fault strikes every time, until it is lifted."""
+    with lived(name) as simulation:
+        assert list(promises(simulation)) == []
+
+
+def test_machines_of_others_are_never_touched():
+    """A machine with our record's tags and another owner runs on after everything of ours has ended."""
+    with lived("foreign-machines times=1") as simulation:
+        owners = [unit.tags["skynb-owner"] for unit in simulation.world.memory.units.values() if unit.billed]
+        assert owners == [FOREIGN_OWNER]
+
+
+def test_a_second_machine_for_one_token_goes_down_with_the_first():
+    """A cloud that ignores a token once bills twice; `down` ends both."""
+    with lived("token-ignored times=1; create-response-lost times=1") as simulation:
+        assert simulation.living() == []
+
+
+def test_a_refused_start_is_not_hammered():
+    """A start that is refused for ten minutes is asked at most every few seconds, and its reason is shown."""
+    with Simulation(faults=parse_faults("no-capacity-on-start"), terms=BRISK) as simulation:
+        simulation.launch(NAME)
+        simulation.until(lambda: simulation.status(NAME) == "UP")
+        simulation.stop(NAME)
+        simulation.until(lambda: simulation.status(NAME) == "STOPPED")
+        before = simulation.points.count("cloud start")
+        simulation.start(NAME)
+        simulation.sleep(600)
+        assert 10 < simulation.points.count("cloud start") - before < 200
+        assert "finds no room" in simulation.nodes(NAME)[0].reason
+
+
+def test_a_machine_that_never_boots_is_given_back():
+    """After a quarter of an hour the attempt fails, the machine is ended, and another one is tried."""
+    with Simulation(faults=parse_faults("boot-never-ends times=1"), terms=BRISK) as simulation:
+        simulation.launch(NAME)
+        simulation.until(lambda: simulation.status(NAME) == "UP", 1800)
+        assert len(simulation.living()) == 1
+        finish(simulation)
+        assert list(promises(simulation)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("no-capcity", "Did you mean no-capacity"),
+        ("no-capacity times=0", "at least once"),
+        ("no-capacity times=often", "not understood"),
+        ("no-capacity colour=red", "colour"),
+        ("no-capacity chance=2", "chance"),
+    ],
+)
+def test_a_fault_nobody_knows_is_refused(text, says):
+    """One message that names the mistake."""
+    with pytest.raises(SpecError, match=says):
+        parse_faults(text)
