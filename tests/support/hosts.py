@@ -1,13 +1,14 @@
 """A lab of hosts: machines that boot in a third of a second, each with its own address, disk, users and sshd.
 
-A host is a set of namespaces with sshd as its first process. Its disk lies over this machine's own `/`, less all
-that is ours (see `host_disks`). A lab lives in namespaces of its own as well: a process ID namespace, whose first
-process reads a pipe from us. When we end, in whatever way, the kernel ends it and with it every process, mount,
-and interface of the lab. Only a folder with a key is left then, which `sweep` removes.
+A host is a set of namespaces with sshd as its first process. Its disk lies over this machine's own `/`, less
+all that is ours (see `host_disks`). A lab lives in namespaces of its own as well, and the first process of its
+process namespace reads a pipe from us. When we end, in whatever way, so does it, and the kernel ends with it
+every process, mount and interface of the lab. Only a folder with a key is left then, which `sweep` removes.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import shlex
 import shutil
@@ -19,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+from typing import final
 
 from tests.support import host_disks
 from tests.support.host_disks import CHECKOUT
@@ -74,14 +76,16 @@ def sweep() -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+@final
 class Lab:
-    """Hosts on one network; use as a context. `key` opens every login, `gateway` is this machine's address."""
+    """Hosts on one network; a context. `key` opens every login, `gateway` is this machine's address there."""
 
     def __init__(self) -> None:
         prefix = f"{_FOLDER}{os.getpid()}-{_born(os.getpid())}-"
         self.folder = Path(tempfile.mkdtemp(prefix=prefix))
         self.key = self.folder / "id"
         self.hosts: dict[str, Host] = {}
+        self._numbers = itertools.count(10)
         self._keeper: subprocess.Popen[bytes] | None = None
         try:
             self.public_key = host_disks.write_key(self.key)
@@ -100,7 +104,7 @@ class Lab:
         """
         host = self.hosts.get(name)
         if host is None:
-            host = self.hosts[name] = Host(self, name, self.address(10 + len(self.hosts)), user)
+            host = self.hosts[name] = Host(self, name, self.address(next(self._numbers)), user)
             host.make()
             if user != "root":
                 host.add_user(user, sudo=sudo)
@@ -168,6 +172,7 @@ class Lab:
         for turn in range(_NETWORKS):
             self.number = (os.getpid() + turn) % _NETWORKS
             here = self._interface()
+            there = ["peer", "name", "up0", "netns", str(self.pid)]
             try:
                 _run(
                     ["ip", "link", "add", here, "type", "veth", "peer", "name", "up0", "netns", str(self.pid)]
@@ -237,9 +242,9 @@ class Host:
         options = ["BatchMode=yes", "ConnectTimeout=5", "LogLevel=ERROR", "StrictHostKeyChecking=no"]
         known = ["UserKnownHostsFile=/dev/null", "IdentitiesOnly=yes", "IdentityAgent=none"]
         flags = [part for option in (*options, *known) for part in ("-o", option)]
+        to = f"{user or self.user}@{self.address}"
         return subprocess.run(
-            ["ssh", "-F", "none", *flags, "-i", str(self.lab.key), f"{user or self.user}@{self.address}"]
-            + [shlex.join(argv)],
+            ["ssh", "-F", "none", *flags, "-i", str(self.lab.key), to, shlex.join(argv)],
             input=data,
             capture_output=True,
             check=check,
@@ -279,7 +284,7 @@ class Host:
         self.lab.inside(f"ip link set {self._cable()} up")
 
     def block(self, other: str) -> None:
-        """Let nothing go from here to this address; the other way stays open, so far as answers are not needed."""
+        """Let nothing go from here to this address, answers included."""
         self.lab.inside(f"ip -n {self.name} route add blackhole {other}/32")
 
     def unblock(self, other: str) -> None:
