@@ -48,6 +48,7 @@ class Config:
     end: dict[str, list[str]]
     lease: dict[str, Any]
     boot_id: str | None
+    notices: list[str]
     raw: dict[str, Any]
 
     @property
@@ -90,5 +91,6 @@ def load(root: Path) -> Config:
         end={str(k): list(v) for k, v in (raw.get("end") or {}).items() if v},
         lease=dict(raw.get("lease") or {}),
         boot_id=raw.get("boot_id"),
+        notices=[str(word) for word in raw.get("notices") or []],
         raw=raw,
     )

@@ -198,6 +198,7 @@ class Provider(Protocol):
         """An argv that runs on the node while it lives and prints a JSON object a line for each notice.
 
         `{"kind": "preemption" or "rebalance", "at": seconds since the epoch}`; empty where there are none.
+        It ends when its standard input does.
         """
         return ()
 

@@ -81,7 +81,7 @@ class NodeState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     place: where the infra says the machine is. boots: starts of this machine after its first; what ran on it
     before is gone. lost_agent: the agent that will never come back. absent_at: when the infra first said that
     the machine is gone. billed_from .. settled_to: seconds settled so far; settled_micro, reserved_micro:
-    micro-dollars settled and held.
+    micro-dollars settled and held. told_notices: what the infra announced and the history has, as (kind, at).
     """
 
     offer: Offer | None = None
@@ -103,6 +103,7 @@ class NodeState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     settled_micro: int = 0
     reserved_micro: int = 0
     booted_at: float | None = None
+    told_notices: tuple[tuple[str, float], ...] = ()
 
 
 def machine_of(state: NodeState) -> Machine:
@@ -115,6 +116,7 @@ def machine_of(state: NodeState) -> Machine:
         address=state.address,
         reach=state.reach,
         place=state.place,
+        spot=bool(state.offer and state.offer.spot),
     )
 
 

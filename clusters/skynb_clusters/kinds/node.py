@@ -114,7 +114,7 @@ class NodeKind:
         facts = await self._core.hub.reach(record.id, agent_name(record, state), transport)
         if facts is None:
             return _SILENT
-        return AgentSeen("answering", facts.head_port or 0, facts.version)
+        return AgentSeen("answering", facts.head_port or 0, facts.version, _noted(facts.notices))
 
     async def _request(self, record: Record, state: NodeState) -> NodeRequest:
         cluster = await self._core.get(str(record.parent))
@@ -182,8 +182,14 @@ class NodeKind:
                 "stop": list(provider.end_command(machine, "stop")),
                 "down": list(provider.end_command(machine, "down")),
             },
+            "notices": list(provider.notice_command(machine)),
             "lease": {"presence_s": spec.presence_s, "envelope_s": spec.envelope_s},
         }
+
+
+def _noted(notices: Sequence[dict[str, Any]] | None) -> tuple[tuple[str, float], ...]:
+    """What an agent heard of its infra, as (kind, at)."""
+    return tuple((str(found.get("kind")), float(found.get("at") or 0)) for found in notices or ())
 
 
 def _offer(cluster: Record) -> Offer:

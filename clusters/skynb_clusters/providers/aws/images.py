@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -15,6 +15,7 @@ from skynb_clusters.providers.aws.clients import Clients
 from skynb_clusters.providers.aws.refusals import told
 
 REMEMBER_SECONDS = 3600.0
+T = TypeVar("T")
 
 _UBUNTU = "/aws/service/canonical/ubuntu/server/22.04/stable/current/{}/hvm/ebs-gp2/ami-id"
 _GPU = "/aws/service/deeplearning/ami/{}/base-oss-nvidia-driver-gpu-ubuntu-22.04/latest/ami-id"
@@ -105,11 +106,11 @@ class Images:
 
         return self._remembered(("image", region, ami), ask)
 
-    def _remembered(self, key: tuple[str, ...], ask: Callable[[], Any]) -> Any:
+    def _remembered(self, key: tuple[str, ...], ask: Callable[[], T]) -> T:
         with self._lock:
-            asked_at, value = self._known.get(key, (-REMEMBER_SECONDS, None))
-        if time.monotonic() - asked_at < REMEMBER_SECONDS:
-            return value
+            known = self._known.get(key)
+        if known is not None and time.monotonic() - known[0] < REMEMBER_SECONDS:
+            return cast("T", known[1])
         value = ask()
         with self._lock:
             self._known[key] = (time.monotonic(), value)

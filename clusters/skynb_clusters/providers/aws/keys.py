@@ -1,4 +1,4 @@
-"""The server's own SSH key: made once, kept in the provider's folder, never sent anywhere but its public half."""
+"""The server's own SSH key: made once, kept in the provider's folder; only its public half leaves it."""
 
 from __future__ import annotations
 

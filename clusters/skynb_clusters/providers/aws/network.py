@@ -139,7 +139,7 @@ def _vpc(ec2: Any, name: str | None, region: str) -> str:
 
 
 def _subnet(ec2: Any, settings: AwsSettings, vpc: str, region: str, zone: str | None) -> str | None:
-    """The first subnet in the order of the settings; else one that gives public addresses, if they are wanted."""
+    """The first subnet in the order of the settings; else one that gives the addresses that are wanted."""
     usual = settings.vpc_name is None and not settings.subnet_names and not settings.use_internal_ips
     if usual and zone is None:
         return None

@@ -1,4 +1,4 @@
-"""The provider: EC2 instances that know their owner from their first moment, and leave nothing when they end."""
+"""The provider: EC2 instances that bear their owner's tags from the first moment, and leave nothing."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ class AwsProvider(Provider):
                 code = code_of(error)
                 if code.startswith("InvalidGroup"):
                     parts.network.forget(region)
-                found = ()
+                found: Sequence[Mapping[str, Any]] = ()
                 if code == "IdempotentParameterMismatch":
                     found = parts.regions.instances(region, {"client-token": request.token})
                 if not found:
