@@ -25,6 +25,7 @@ from moto.ec2.models.amis import Ami
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 from moto.ssm.models import Parameter, SimpleSystemManagerBackend
 
+from tests.support.ec2_images import AMIS, IMAGES
 from tests.support.hosts import Host, Lab
 
 FAULTS: dict[str, Any] = {
@@ -39,16 +40,6 @@ FAULTS: dict[str, Any] = {
     "lose": {},  # action: how many answers are lost, after the deed
     "lie": {},  # action: how many are answered, and not done
 }
-IMAGES = {
-    "/aws/service/canonical/ubuntu/server/22.04/stable/current/amd64/hvm/ebs-gp2/ami-id": "x86_64",
-    "/aws/service/canonical/ubuntu/server/22.04/stable/current/arm64/hvm/ebs-gp2/ami-id": "arm64",
-    "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-22.04/latest/ami-id": "x86_64",
-    "/aws/service/deeplearning/ami/arm64/base-oss-nvidia-driver-gpu-ubuntu-22.04/latest/ami-id": "arm64",
-    "/aws/service/deeplearning/ami/x86_64/base-proprietary-nvidia-driver-gpu-ubuntu-22.04/latest/ami-id": (
-        "x86_64"
-    ),
-}
-AMIS = {name: f"ami-{number:017x}" for number, name in enumerate(IMAGES, start=0xA0000)}
 _METADATA = "/usr/local/bin/metadata.py"
 
 lab: Lab | None = None
@@ -206,7 +197,7 @@ def stop(self):
             text = f"The instance '{self.id}' is not in a state from which it can be stopped."
             raise EC2ClientError("IncorrectInstanceState", text)
         if self.lifecycle == "spot":
-            text = f"You can't stop the Spot Instance '{self.id}' because it is associated with a one-time request."
+            text = f"You can't stop '{self.id}': it is of a one-time Spot request."
             raise EC2ClientError("UnsupportedOperation", text)
         if self._state.name != "running" or lies("StopInstances"):
             return _now(self)

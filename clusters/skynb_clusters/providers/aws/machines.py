@@ -102,7 +102,7 @@ def all_tags(request: NodeRequest, settings: AwsSettings) -> dict[str, str]:
             f"EC2 takes no such label: {', '.join(sorted(bad))}"
             if bad
             else "these are too many labels for EC2",
-            why=f"at most {_TAGS} tags, keys of {_KEY_CHARS} without `aws:`, values of {_VALUE_CHARS} characters",
+            why=f"at most {_TAGS} tags, keys of {_KEY_CHARS}, values of {_VALUE_CHARS}, none with `aws:`",
             mend="Change `labels` of the task or `aws.labels` in config.yaml",
             retryable="no",
         )
