@@ -270,9 +270,13 @@ def _because(instance: Any, code: str) -> None:
 
 
 def all_reservations(self, filters=None):
+    filters = dict(filters or {})
+    tokens = filters.pop("client-token", None)
     found = _reservations(self, filters=filters)
     for reservation in found:
-        reservation.instances = [i for i in reservation.instances if _seen(i)]
+        reservation.instances = [
+            i for i in reservation.instances if _seen(i) and (tokens is None or i.client_token in tokens)
+        ]
     return [reservation for reservation in found if reservation.instances]
 
 

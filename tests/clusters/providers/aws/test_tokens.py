@@ -116,4 +116,5 @@ def test_a_refused_token_may_be_used_again(provider, cloud, ask):
     with pytest.raises(ProviderError):
         provider.create(request)
     cloud.set(no_capacity=[])
-    assert ids(cloud) == [provider.create(request).id]
+    made = provider.create(request)
+    assert ids(cloud) == [made.id]
