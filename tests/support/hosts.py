@@ -1,7 +1,7 @@
 """A lab of hosts: machines that boot in a third of a second, each with its own address, disk, users and sshd.
 
 A host is a set of namespaces with sshd as its first process. Its disk lies over this machine's own `/`, less
-all that is ours (see `host_disks`). A lab lives in namespaces of its own as well, and the first process of its
+all that is ours (see `host_disks`). A lab lives in namespaces of its own too, and the first process of its
 process namespace reads a pipe from us. When we end, in whatever way, so does it, and the kernel ends with it
 every process, mount and interface of the lab. Only a folder with a key is left then, which `sweep` removes.
 """
@@ -174,9 +174,7 @@ class Lab:
             here = self._interface()
             there = ["peer", "name", "up0", "netns", str(self.pid)]
             try:
-                _run(
-                    ["ip", "link", "add", here, "type", "veth", "peer", "name", "up0", "netns", str(self.pid)]
-                )
+                _run(["ip", "link", "add", here, "type", "veth", *there])
             except subprocess.CalledProcessError as error:
                 if "exists" in error.stderr:
                     continue
