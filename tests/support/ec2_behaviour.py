@@ -114,6 +114,9 @@ def run_instances(self, image_id, count, user_data, security_group_names, **aske
         known = _tokens.get((self.region_name, token)) if token != "ABCDE" else None
         if known is not None:
             return _again(known, print_)
+        for group in (group for card in asked["nics"] for group in card.get("Groups", [])):
+            if self.get_security_group_from_id(group) is None:
+                raise EC2ClientError("InvalidGroup.NotFound", f"The security group '{group}' does not exist")
         _refuse_by_place(asked["instance_type"], _zone(self, asked))
         _refuse_by_quota(self, asked["instance_type"])
         made = _run(self, image_id, count, user_data, security_group_names, **asked)
@@ -155,7 +158,7 @@ def _boot(instance: Any) -> None:
         off = host.disk / "usr/local/sbin/shutdown"
         off.write_text("#!/bin/sh\nkill -TERM 1\n")
         off.chmod(0o755)
-        text = str(instance.user_data or "").partition("\n")[2]
+        text = user_data(instance).partition("\n")[2]
         for user in json.loads(text or "{}").get("users", []):
             if isinstance(user, dict):
                 host.add_user(user["name"], sudo=True, key=user["ssh_authorized_keys"][0])
@@ -164,6 +167,11 @@ def _boot(instance: Any) -> None:
     card.private_ip_address = card.public_ip = host.address
     if instance.lifecycle == "spot":
         _serve_metadata(host)
+
+
+def user_data(instance: Any) -> str:
+    """What cloud-init would read."""
+    return instance.user_data.decode() if instance.user_data else ""
 
 
 def _serve_metadata(host: Host) -> None:

@@ -21,7 +21,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from werkzeug.serving import WSGIRequestHandler, make_server  # isort: skip
 
 
-class Lost(Exception):  # noqa: N818 - what became of the answer
+class Lost(ConnectionError):  # noqa: N818 - what became of the answer
     """The connection ends without an answer."""
 
 
@@ -77,7 +77,7 @@ class Application:
             if "calls" in asked:
                 return self.calls
             if "user_data" in asked:
-                return str(by_id[asked["user_data"]].user_data)
+                return ec2.user_data(by_id[asked["user_data"]])
             if unknown := set(asked) - set(ec2.FAULTS):
                 raise KeyError(*sorted(unknown))  # a slip of the pen must not inject nothing
             ec2.FAULTS.update(asked)
@@ -92,15 +92,9 @@ class Handler(WSGIRequestHandler):
     def log(self, *_: Any) -> None:
         """Say nothing."""
 
-    def run_wsgi(self) -> None:
-        """Answer, or hang up."""
-        try:
-            super().run_wsgi()
-        except Lost:
-            self.close_connection = True
-
-    def handle_error(self, *_: Any) -> None:
-        """Say nothing."""
+    def connection_dropped(self, *_: Any) -> None:
+        """Hang up; the next request of this client is on a new connection."""
+        self.close_connection = True
 
 
 def _action(environ: dict[str, Any], body: bytes) -> str:

@@ -27,6 +27,7 @@ from skynb_clusters.providers.aws.network import Network, Site
 from skynb_clusters.providers.aws.refusals import code_of, told
 from skynb_clusters.providers.aws.regions import Regions
 from skynb_clusters.settings import AwsSettings, section
+from skynb_clusters.transports.known_hosts import KnownHosts
 
 KNOWN_HOSTS = "known_hosts"
 _WATCH = Path(__file__).with_name("watch_notices.py")
@@ -51,6 +52,7 @@ class AwsProvider(Provider):
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._book = KnownHosts(folder / KNOWN_HOSTS)
         self._begun: _Parts | None = None
 
     def check(self) -> Sequence[Check]:
@@ -119,15 +121,15 @@ class AwsProvider(Provider):
             except ClientError as error:
                 if not code_of(error).startswith("InvalidInstanceID"):
                     raise
+        self._book.forget(machine.id)
 
     def transport(self, machine: Machine) -> Transport:
-        from skynb_clusters.transports.ssh import KnownHosts, SshTransport
+        from skynb_clusters.transports.ssh import SshTransport
 
         user = self._settings().ssh_user
         home = "/root" if user == "root" else f"/home/{user}"
-        book = KnownHosts(self._folder / KNOWN_HOSTS)
         entry = self._entry(machine, user)
-        return SshTransport(entry, alias=machine.id, book=book, root=f"{home}/.skynb-node", home=home)
+        return SshTransport(entry, alias=machine.id, book=self._book, root=f"{home}/.skynb-node", home=home)
 
     def end_command(self, machine: Machine, mode: Literal["stop", "down"]) -> Sequence[str]:
         """What EC2 makes of it was said at creation; it needs no credentials on the machine."""

@@ -127,8 +127,9 @@ def test_an_unknown_disk_tier_is_refused_before_anything_is_made(provider, cloud
         ("m5.large", "amd64"),
         ("m6g.large", "server/22.04/stable/current/arm64"),
         ("g5.xlarge", "x86_64/base-oss"),
-    ]
-    + [("g5g.xlarge", "arm64/base-oss"), ("p3.2xlarge", "base-proprietary")],
+        ("g5g.xlarge", "arm64/base-oss"),
+        ("p3dn.24xlarge", "base-proprietary"),
+    ],
 )
 def test_the_image_follows_from_the_hardware(provider, cloud, ask, instance_type, words):
     """Architecture and accelerators of the type choose among the public parameters."""

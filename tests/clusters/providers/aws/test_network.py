@@ -105,7 +105,7 @@ def test_ports_can_be_opened_later(provider, cloud, ask):
 
 
 def test_a_group_that_a_lost_machine_left_goes_with_the_next_end(provider, cloud, ask):
-    """Its machine was taken away and nobody asked to end it; a young group stays, it may be about to be used."""
+    """Its machine was taken away, nobody asked to end it; a young group stays: it may be about to be used."""
     lost = provider.create(ask(spot=True, ports=("80",), tags={"skynb-owner": "o", "skynb-cluster": "lost"}))
     cloud.set(interrupt=lost.id)
     provider.terminate(provider.create(ask()))
