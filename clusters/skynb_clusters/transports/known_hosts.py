@@ -32,7 +32,7 @@ class KnownHosts:
         return [kind for kind, _ in self._keys(alias)]
 
     def verify(self, alias: str, kind: str, key: str) -> None:
-        """Record a machine's first key (base64), and hold it to that; NodeAuthError if this is another one."""
+        """Record a machine's first key (base64), and hold it to that; NodeAuthError if this is another."""
         with self._held():
             known = self._keys(alias)
             if (kind, key) in known:

@@ -42,8 +42,8 @@ class Hosts:
 
     def ask(self, host: Host, verb: str, **request: Any) -> dict[str, Any]:
         """The host's answer to one verb of `on_host`; ProviderError or AuthError."""
-        python = [*SshTransport.python_of_hosts(), "-", verb, json.dumps(request)]
-        process = self.transport(host, root=".", home=".").exec(python)
+        argv = ["python3", "-", verb, json.dumps(request)]
+        process = self.transport(host, root=".", home=".").exec(argv)
         try:
             process.stdin.write(program().encode())
             process.stdin.close()
@@ -73,7 +73,9 @@ class Hosts:
         wait(looks.values(), seconds)
         return {host: look.result() for host, look in looks.items() if look.done() and not look.exception()}
 
-    def each(self, hosts: Sequence[Host], call: Callable[[Host], T]) -> dict[Host, T | ProviderError | AuthError]:
+    def each(
+        self, hosts: Sequence[Host], call: Callable[[Host], T]
+    ) -> dict[Host, T | ProviderError | AuthError]:
         """The call's result for each host, or why there is none; all at once."""
         futures = {host: self._pool.submit(_tried, call, host) for host in hosts}
         return {host: future.result() for host, future in futures.items()}

@@ -1,9 +1,9 @@
 """The program that a host runs for us: what it has, who holds what of it, and the end of an allocation.
 
-It comes by standard input (`python3 - VERB JSON`), so a host needs nothing but Python >= 3.8, and answers with a
-line of JSON. An allocation is a folder in the login's home with a card that only the login can read or forge.
-Because several logins share a host, what is taken of it is also told in a folder that all may write to and none
-may change for another: a claim each.
+It comes by standard input (`python3 - VERB JSON`), so a host needs nothing but Python >= 3.8, and answers with
+a line of JSON. An allocation is a folder in the login's home with a card that only the login can read or
+forge. Because several logins share a host, what is taken of it is also told in a folder that all may write to
+and none may change for another: a claim each.
 """
 
 from __future__ import annotations
@@ -18,17 +18,22 @@ import stat
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
+
+Json = Dict[str, Any]
 
 MACHINES = Path.home() / ".skynb-hosts"
-CLAIMS = Path("/var/tmp/skynb-hosts")  # kept over boots; each look renews what is ours, so no sweeper takes it
+CLAIMS = Path(
+    "/var/tmp/skynb-hosts"
+)  # kept over boots; each look renews what is ours, so no sweeper takes it
 MARK = "SKYNB_SSH_MACHINE"
 LOCK_SECONDS = 20.0
 GRACE_SECONDS = 2.0
 
 
-def facts(request):
+def facts(_request: Json) -> Json:
     """What this host has. GPUs are those that the driver lists; gpu_error says why a driver lists none."""
     gpus, error = _gpus()
     MACHINES.mkdir(mode=0o700, exist_ok=True)
@@ -44,11 +49,11 @@ def facts(request):
         "python": platform.python_version(),
         "rsync": shutil.which("rsync") is not None,
         "sudo": os.geteuid() == 0 or _works(["sudo", "-n", "true"]),
-        "address": os.environ.get("SSH_CONNECTION", "").split(" ")[2:3],
+        "address": _address(),
     }
 
 
-def allocate(request):
+def allocate(request: Json) -> Json:
     """The card of this allocation, made now unless it is there; or the reason why the host has no room."""
     place = MACHINES / request["id"]
     with _held():
@@ -65,7 +70,7 @@ def allocate(request):
                 "instance_type": request["instance_type"],
                 "node": platform.node(),
                 "folder": str(place),
-                "address": (os.environ.get("SSH_CONNECTION", "").split(" ")[2:3] or [""])[0],
+                "address": request["address"] or "".join(_address()),
                 "created_at": time.time(),
                 "claim": dict(want, gpus=gpus),
             }
@@ -74,7 +79,7 @@ def allocate(request):
     return {"card": card}
 
 
-def look(request):
+def look(request: Json) -> Json:
     """The cards of this login that carry all these tags."""
     with _held():
         cards = _cards()
@@ -83,8 +88,8 @@ def look(request):
     return {"cards": [card for card in cards if request["tags"].items() <= card["tags"].items()]}
 
 
-def end(request):
-    """End every process of the allocation, remove its folder and its claim. Ending an absent one does nothing."""
+def end(request: Json) -> Json:
+    """End every process of the allocation, its folder and its claim. Ending an absent one does nothing."""
     name = request["id"]
     place, grave = MACHINES / name, MACHINES / (".ended-" + name)
     _end_marked(("%s=%s" % (MARK, name)).encode() + b"\0")
@@ -101,7 +106,7 @@ def end(request):
     return {"ended": name}
 
 
-def _room(want, taken):
+def _room(want: Json, taken: List[Json]) -> Tuple[List[int], str]:
     """(GPUs for it, empty), or (none, why there is no room). taken: the claims of everybody."""
     if taken and (want["whole"] or any(claim["whole"] for claim in taken)):
         return [], "it is taken"
@@ -120,7 +125,7 @@ def _room(want, taken):
     return free[: want["gpus"]], ""
 
 
-def _make(place, card, program):
+def _make(place: Path, card: Json, program: str) -> None:
     """The folder whole or not at all: what was cut short before is swept away first."""
     MACHINES.mkdir(mode=0o700, exist_ok=True)
     draft = MACHINES / (".new-" + card["id"])
@@ -134,21 +139,21 @@ def _make(place, card, program):
     draft.rename(place)
 
 
-def _cards():
+def _cards() -> List[Json]:
     found = [_card(place) for place in sorted(MACHINES.glob("ssh-*"))] if MACHINES.exists() else []
     return [card for card in found if card is not None]
 
 
-def _card(place):
+def _card(place: Path) -> Optional[Json]:
     """The card in a folder, if it is of this host: homes may be shared between hosts."""
     try:
-        card = json.loads((place / "card.json").read_text())
+        card: Json = json.loads((place / "card.json").read_text())
     except (OSError, ValueError):
         return None
     return card if card.get("node") == platform.node() else None
 
 
-def _taken():
+def _taken() -> List[Json]:
     """What all logins hold, without what nobody of ours holds any more."""
     ours = {card["id"]: card for card in _cards()}
     for card in ours.values():
@@ -165,7 +170,7 @@ def _taken():
     return held
 
 
-def _read_claim(path, uid):
+def _read_claim(path: Path, uid: str) -> Optional[Json]:
     """A claim that the login it names has written, of sane numbers; None for anything else."""
     try:
         handle = os.open(str(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -187,7 +192,7 @@ def _read_claim(path, uid):
             return None
 
 
-def _claim(card):
+def _claim(card: Json) -> None:
     path = _claim_path(card["id"])
     if _read_claim(path, str(os.getuid())) == _numbers(card["claim"]):
         os.utime(str(path))
@@ -195,28 +200,26 @@ def _claim(card):
         _write(path, json.dumps(card["claim"]), 0o644)
 
 
-def _numbers(claim):
+def _numbers(claim: Json) -> Json:
     return dict(claim, cpus=float(claim["cpus"]), memory_gib=float(claim["memory_gib"]))
 
 
-def _claim_path(name):
+def _claim_path(name: str) -> Path:
     return CLAIMS / ("%d-%s.json" % (os.getuid(), name))
 
 
-def _claims_folder():
+def _claims_folder() -> None:
     """The folder of all logins. Sticky: everybody may add, nobody may remove another's."""
-    try:
+    with suppress(FileExistsError):
         CLAIMS.mkdir()
         CLAIMS.chmod(0o1777)
-    except FileExistsError:
-        pass
     about = CLAIMS.lstat()
     if not stat.S_ISDIR(about.st_mode) or stat.S_IMODE(about.st_mode) != 0o1777:
         raise OSError("%s is not a folder that all may add to (mode 1777)" % CLAIMS)
 
 
 @contextmanager
-def _held():
+def _held() -> Iterator[None]:
     """One allocation at a time on this host, whoever asks."""
     _claims_folder()
     lock = CLAIMS / "lock"
@@ -242,7 +245,7 @@ def _held():
         os.close(handle)
 
 
-def _gpus():
+def _gpus() -> Tuple[List[Json], str]:
     """(GPUs, empty), or (none, what the driver said)."""
     program = shutil.which("nvidia-smi")
     if program is None:
@@ -250,7 +253,12 @@ def _gpus():
     command = [program, "--query-gpu=index,name,memory.total", "--format=csv,noheader,nounits"]
     try:
         done = subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, timeout=10
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            timeout=10,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return [], str(error)
@@ -261,10 +269,10 @@ def _gpus():
     return [{"index": int(row[0]), "name": row[1], "mib": float(row[2])} for row in rows], ""
 
 
-def _end_marked(mark):
+def _end_marked(mark: bytes) -> None:
     """TERM, wait, KILL, until no process of this mark or below one is left."""
     deadline = time.monotonic() + GRACE_SECONDS
-    sent = set()
+    sent: Set[int] = set()
     while True:
         pids = _marked(mark)
         if not pids:
@@ -273,30 +281,27 @@ def _end_marked(mark):
         if time.monotonic() > deadline + 10:
             raise OSError("processes %s do not end" % sorted(pids))
         for pid in pids if late else pids - sent:
-            try:
+            with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL if late else signal.SIGTERM)
-            except (ProcessLookupError, PermissionError):
-                pass
         sent |= pids
         time.sleep(0.01)
 
 
-def _marked(mark):
-    found, parents = set(), {}
-    for name in os.listdir("/proc"):
-        if name.isdigit() and int(name) != os.getpid():
+def _marked(mark: bytes) -> Set[int]:
+    found: Set[int] = set()
+    parents: Dict[int, int] = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit() and int(folder.name) != os.getpid():
             try:
-                with open("/proc/%s/stat" % name) as file:
-                    state, parent = file.read().rpartition(")")[2].split()[:2]
+                state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
                 if state in "ZX":
                     continue
-                parents[int(name)] = int(parent)
-                with open("/proc/%s/environ" % name, "rb") as file:
-                    environment = file.read()
+                parents[int(folder.name)] = int(parent)
+                environment = (folder / "environ").read_bytes()
             except OSError:
                 continue  # ended meanwhile, or another login's
             if environment.startswith(mark) or b"\0" + mark in environment:
-                found.add(int(name))
+                found.add(int(folder.name))
     while True:
         below = {pid for pid, parent in parents.items() if parent in found and pid not in found}
         if not below:
@@ -304,18 +309,28 @@ def _marked(mark):
         found |= below
 
 
-def _works(argv):
+def _address() -> List[str]:
+    """Where this login's connection came in, if by SSH."""
+    return os.environ.get("SSH_CONNECTION", "").split(" ")[2:3]
+
+
+def _works(argv: List[str]) -> bool:
     try:
         done = subprocess.run(
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=5
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=5,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return False
     return done.returncode == 0
 
 
-def _write(path, text, mode):
-    draft = path.with_name(".%s.%d" % (path.name, os.getpid()))
+def _write(path: Path, text: str, mode: int) -> None:
+    draft = path.with_name(".%s.%s" % (path.name, os.urandom(6).hex()))  # nobody can be there before us
     handle = os.open(str(draft), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
     with os.fdopen(handle, "w") as file:
         os.fchmod(handle, mode)
@@ -325,11 +340,9 @@ def _write(path, text, mode):
     draft.rename(path)
 
 
-def _remove(path):
-    try:
+def _remove(path: Path) -> None:
+    with suppress(FileNotFoundError):
         path.unlink()
-    except FileNotFoundError:
-        pass
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ Allocation = Literal["exclusive", "shared"]
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One host of a pool. address: where the other hosts reach it, if that is not where its sshd says it is."""
+    """One host of a pool. address: where other hosts reach it, if that is not where its sshd was reached."""
 
     name: str
     ip: str
@@ -107,7 +107,9 @@ def _pool(path: Path, name: str, body: Any) -> Pool:
     if not isinstance(body, dict) or not isinstance(body.get("hosts"), list) or not body["hosts"]:
         raise SpecError(f"{path}: pool {name} has no list of hosts", where=f"{name}.hosts")
     if unknown := [str(key) for key in body if key not in {*_SHARED_KEYS, "hosts"}]:
-        raise SpecError(f"{path}: pool {name} has an unknown field {unknown[0]!r}", where=f"{name}.{unknown[0]}")
+        raise SpecError(
+            f"{path}: pool {name} has an unknown field {unknown[0]!r}", where=f"{name}.{unknown[0]}"
+        )
     shared = {key: body[key] for key in _SHARED_KEYS if key in body}
     hosts = tuple(_host(path, name, number, shared, item) for number, item in enumerate(body["hosts"]))
     names = [host.name for host in hosts]

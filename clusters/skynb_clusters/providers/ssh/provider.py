@@ -7,12 +7,14 @@ host that cannot be seen hides no more than what it was asked for.
 
 from __future__ import annotations
 
+import builtins
 import hashlib
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -64,6 +66,13 @@ class _Asked(msgspec.Struct, frozen=True, kw_only=True):
     card: Card | None = None
 
 
+class _Turn:
+    """Held by whoever creates a machine, and gone with the last of them."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+
 class SshProvider(Provider):
     """Pools of `ssh_pools.yaml` beside `folder`, which keeps host keys and what hosts were asked for."""
 
@@ -77,7 +86,7 @@ class SshProvider(Provider):
         self._pools = Pools(folder.parent)
         self._hosts = Hosts(KnownHosts(folder / "known_hosts"))
         self._expected: set[str] = set()
-        self._creating: dict[str, threading.Lock] = {}
+        self._creating: WeakValueDictionary[str, _Turn] = WeakValueDictionary()
         self._lock = threading.Lock()
 
     def check(self) -> Sequence[Check]:
@@ -149,9 +158,9 @@ class SshProvider(Provider):
 
     def terminate(self, machine: Machine) -> None:
         asked = self._asked(machine.id)
-        place = asked.place if asked else machine.place
-        self._hosts.ask(self._host(place), "end", id=machine.id)
-        self._forget(machine.id)
+        if place := asked.place if asked else machine.place:
+            self._hosts.ask(self._host(place), "end", id=machine.id)
+            self._forget(machine.id)
 
     def transport(self, machine: Machine) -> SshTransport:
         place, card = self._known(machine)
@@ -200,9 +209,7 @@ class SshProvider(Provider):
     def _allocate(self, host: Host, place: str, name: str, request: NodeRequest, shape: Shape) -> Card | None:
         """The card, None if the host is full. Noted before we ask: the answer may be lost."""
         self._remember(name, _Asked(place=place, tags=dict(request.tags)))
-        want = {
-            "cpus": shape.cpus, "memory_gib": shape.memory_gib, "gpus": shape.gpus, "whole": shape.whole
-        }
+        want = {"cpus": shape.cpus, "memory_gib": shape.memory_gib, "gpus": shape.gpus, "whole": shape.whole}
         answer = self._hosts.ask(
             host,
             "allocate",
@@ -221,7 +228,7 @@ class SshProvider(Provider):
         self._remember(name, _Asked(place=place, tags=card.tags, card=card))
         return card
 
-    def _seen(self, place: str, raw: Any, memory: Mapping[str, _Asked]) -> list[Machine]:
+    def _seen(self, place: str, raw: Any, memory: Mapping[str, _Asked]) -> builtins.list[Machine]:
         """The machines of a host's answer; what it was asked for and does not have is forgotten."""
         cards = msgspec.convert(raw, list[Card])
         for card in cards:
@@ -265,12 +272,9 @@ class SshProvider(Provider):
     def _alone(self, name: str) -> Iterator[None]:
         """One create of a machine at a time."""
         with self._lock:
-            lock = self._creating.setdefault(name, threading.Lock())
-        with lock:
+            turn = self._creating.setdefault(name, _Turn())
+        with turn.lock:
             yield
-        with self._lock:
-            if not lock.locked():
-                self._creating.pop(name, None)
 
     def _busy(self, name: str) -> bool:
         with self._lock:

@@ -79,9 +79,7 @@ def parse(instance_type: str) -> Shape:
     """The shape of that name; ProviderError if it is none of ours."""
     found = _TYPE.fullmatch(instance_type)
     if found is None:
-        raise ProviderError(
-            f"ssh has no instance type {instance_type!r}", retryable="no", disproves="type"
-        )
+        raise ProviderError(f"ssh has no instance type {instance_type!r}", retryable="no", disproves="type")
     whole, cpus, memory, gpus, model = found.groups()
     return Shape(
         cpus=int(cpus), memory_gib=int(memory), gpus=int(gpus or 0), model=model or "", whole=bool(whole)
