@@ -6,8 +6,10 @@ returns, it is durable, and the reconciler does the rest.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Any, cast
 
@@ -16,7 +18,7 @@ import msgspec
 from skynb.control.clock import new_id
 from skynb.control.ledger import Transaction
 from skynb.control.records import Event, Move, Record
-from skynb.errors import ConflictError, NotFoundError, SpecError, UnsupportedError
+from skynb.errors import ConflictError, NotFoundError, SkynbError, SpecError, UnsupportedError
 from skynb.planning import Plan, fits, plan, this_machine
 from skynb.spec import Resources, Task, unexecuted_fields
 from skynb.wire import (
@@ -32,6 +34,7 @@ from skynb.wire import (
 )
 from skynb_catalog import Offer as CatalogOffer
 from skynb_clusters import tls
+from skynb_clusters.contract import Provider
 from skynb_clusters.core import Core
 from skynb_clusters.deciders.dask import scaled
 from skynb_clusters.naming import dask_id, job_id, node_id
@@ -47,6 +50,8 @@ from skynb_clusters.records import (
 )
 from skynb_clusters.views import accelerators_of, find_cluster, infra_of
 
+log = logging.getLogger("skynb.requests")
+
 CLUSTER_NAME = r"[a-zA-Z]([-_.a-zA-Z0-9]*[a-zA-Z0-9])?"
 
 
@@ -60,6 +65,7 @@ class Desk:
         self._core = core
         self._lease = lease
         self._here = cache(this_machine)  # asks the GPU driver
+        self._own: dict[str, tuple[CatalogOffer, ...]] = {}
 
     def launch(
         self, tx: Transaction, request: LaunchRequest, user: str, bundle: str = ""
@@ -204,18 +210,37 @@ class Desk:
         return (live.id,)
 
     def prepare(self, task: dict[str, Any]) -> str:
-        """What takes time and so stands outside the transaction: look at this machine, pack the workdir.
+        """What takes time and so stands outside the transaction: ask who has own offers, pack the workdir.
 
         The answer is the reference to the packed folder, or empty.
         """
         self._here()
+        self._ask_around(task)
         workdir = task.get("workdir")
         return self._core.bundles.pack(workdir) if isinstance(workdir, str) and workdir else ""
 
     def plan(self, task: Task) -> Plan:
         """The plan over the infra this server has providers for; on this machine where there is no other."""
-        clouds = list(self._core.providers)
-        return plan(task, clouds=clouds, extra_offers=(self._here(),) if clouds == ["local"] else ())
+        clouds = [name for name in self._core.providers if self._own.get(name) != ()]
+        own = [offer for offers in self._own.values() for offer in offers]
+        here = clouds == ["local"] or "local" in _infras(task)
+        return plan(task, clouds=clouds, extra_offers=(*own, *([self._here()] if here else ())))
+
+    def _ask_around(self, task: dict[str, Any]) -> None:
+        """What providers offer by themselves. One that has nothing, or cannot say, holds up nobody."""
+        named: dict[str, str | None] = {}
+        with suppress(SkynbError):  # said better when the task itself is read
+            named = _infras(Task.from_wire(task, {}))
+        for name, provider in self._core.providers.items():
+            if type(provider).offers is Provider.offers:
+                continue
+            if region := named.get(name):
+                provider.expect(region)
+            try:
+                self._own[name] = tuple(provider.offers())
+            except SkynbError as error:
+                log.warning("%s has no offers: %s", name, error)
+                self._own[name] = ()
 
     def _launch_here(
         self, tx: Transaction, cluster: Record, task: Task, request: LaunchRequest, user: str, bundle: str
@@ -389,6 +414,12 @@ def _autostop(request: AutostopRequest | None) -> Autostop | None:
     if request is None or request.idle_minutes is None or request.idle_minutes < 0:
         return None
     return Autostop(idle_minutes=request.idle_minutes, down=request.down, wait_for=request.wait_for)
+
+
+def _infras(task: Task) -> dict[str, str | None]:
+    """The infra that a task names, with the region."""
+    _, items = task.resources.alternatives()
+    return {item.cloud: item.region for item in items if item.cloud}
 
 
 def _asked_autostop(resources: Resources) -> Autostop | None:

@@ -159,6 +159,7 @@ class NodeKind:
         name = agent_name(record, state)
         pair = tls.issue(authority, name, [state.address])
         gpus = int(spec.gpus_per_node) if spec.gpus_per_node >= 1 else int(spec.gpus_per_node > 0)
+        devices = transport.env.get("CUDA_VISIBLE_DEVICES", "").split(",")
         return {
             "protocol": PROTOCOL,
             "cluster": cluster.name,
@@ -174,7 +175,7 @@ class NodeKind:
             "tls": {"ca": authority.cert, "cert": pair.cert, "key": pair.key},
             "slots": {
                 "cpus": state.offer.vcpus if state.offer else None,
-                "gpus": list(map(str, range(gpus))),
+                "gpus": devices[:gpus] if devices[0] else list(map(str, range(gpus))),
             },
             "env": dict(transport.env),
             "home": transport.home,

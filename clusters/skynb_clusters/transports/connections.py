@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from skynb.errors import AuthError, ProviderError, SkynbError
-from skynb_clusters.transports.known_hosts import KnownHosts
+from skynb_clusters.transports.known_hosts import KnownHosts, NodeAuthError
 from skynb_clusters.transports.routes import Hop, Route
 
 if TYPE_CHECKING:
@@ -292,7 +292,7 @@ def _signatures(kind: str) -> tuple[str, ...]:
 
 
 def _log_in(transport: paramiko.Transport, hop: Hop) -> None:
-    """By key file, agent, password, in this order; AuthError says what was tried."""
+    """By key file, agent, password, in this order; NodeAuthError says what was tried."""
     import paramiko
 
     tried: list[str] = []
@@ -312,17 +312,17 @@ def _log_in(transport: paramiko.Transport, hop: Hop) -> None:
     except (paramiko.SSHException, EOFError, OSError) as error:
         if transport.is_active():
             raise ProviderError(f"no login to {hop.host}", why=str(error), retryable="unknown") from error
-    raise AuthError(
+    raise NodeAuthError(
         f"{hop.host} refuses {hop.user}",
         why=f"Tried {', '.join(tried)}" if tried else "There is no key to try",
         mend=f"Put a public key of yours into ~/.ssh/authorized_keys of {hop.user} there, or name its file",
-        disproves=None,
     )
 
 
 def _offered(hop: Hop, tried: list[str]) -> list[tuple[str, paramiko.PKey]]:
     """Keys to try, each with its name. Unusable files go to `tried` with the reason."""
     import paramiko
+    from paramiko.pkey import UnknownKeyType
 
     found: list[tuple[str, paramiko.PKey]] = []
     for path in hop.keys:
@@ -330,7 +330,7 @@ def _offered(hop: Hop, tried: list[str]) -> list[tuple[str, paramiko.PKey]]:
             found.append((path, paramiko.PKey.from_path(path)))
         except paramiko.PasswordRequiredException:
             tried.append(f"{path} (needs a passphrase: add it to ssh-agent)")
-        except (OSError, ValueError, paramiko.SSHException, paramiko.UnknownKeyType):
+        except (OSError, ValueError, paramiko.SSHException, UnknownKeyType):
             tried.append(f"{path} (not readable)")
     if hop.agent:
         with suppress(paramiko.SSHException, OSError):

@@ -11,6 +11,12 @@ from pathlib import Path
 from skynb.errors import AuthError
 
 
+class NodeAuthError(AuthError):
+    """One node is not to be trusted, or does not trust us; that says nothing of the infra around it."""
+
+    disproves = None
+
+
 class KnownHosts:
     """A file in OpenSSH's format (0600), which `ssh -o UserKnownHostsFile=PATH -o HostKeyAlias=ALIAS` reads.
 
@@ -26,17 +32,16 @@ class KnownHosts:
         return [kind for kind, _ in self._keys(alias)]
 
     def verify(self, alias: str, kind: str, key: str) -> None:
-        """Record the first key of a machine (base64), and hold it to it; AuthError if this is another one."""
+        """Record a machine's first key (base64), and hold it to that; NodeAuthError if this is another."""
         with self._held():
             known = self._keys(alias)
             if (kind, key) in known:
                 return
             if known:
-                raise AuthError(
+                raise NodeAuthError(
                     f"{alias} showed another host key than before",
                     why="It was installed anew, or something answers in its place",
                     mend=f"If you know why, remove the line of {alias} from {self.path}",
-                    disproves=None,
                 )
             with os.fdopen(os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "w") as file:
                 file.write(f"{alias} {kind} {key}\n")

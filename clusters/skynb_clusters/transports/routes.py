@@ -121,7 +121,7 @@ def _only(known: dict[str, str]) -> bool:
 
 
 def _keys(first: str, known: dict[str, str]) -> tuple[str, ...]:
-    """Key files that exist: the one asked for, those of the config, else the ones that ssh tries by itself."""
+    """Key files that exist: the one asked for, those of the config, else what ssh tries by itself."""
     stated = [*([first] if first else []), *known.get("identityfile", "").split("\n")]
     defaults = [] if any(stated) else [str(Path.home() / ".ssh" / name) for name in _DEFAULT_KEYS]
     paths = (Path(word).expanduser() for word in (*stated, *defaults) if word)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from skynb.errors import ProviderError
+from skynb.errors import ProviderError, SkynbError
 from skynb_clusters.contract import Channel, SshEntry
 from skynb_clusters.transports.connections import Connection, Line, connection, hang_up
 from skynb_clusters.transports.known_hosts import KnownHosts
@@ -111,14 +111,13 @@ class SshTransport:
             host, _, port = rest.rpartition(":")
             return SshChannel(self._connection().tcp(host.strip("[]"), int(port)))
         process = self.exec([*self.python, "-c", _BRIDGE, f"{self.root}/{rest}"])
-        try:
-            if process.first_byte(GREETING_SECONDS) != b"\n":
-                why = process.stderr_tail().strip() or None
-                raise ProviderError(f"no answer at {target}", why=why, retryable="unknown")
-        except BaseException:
-            process.close()
-            raise
-        return process
+        if process.first_byte(GREETING_SECONDS) == b"\n":
+            return process
+        with suppress(TimeoutError, ProviderError):
+            process.wait(1)
+        why = process.stderr_tail().strip() or None
+        process.close()
+        raise ProviderError(f"no answer at {target}", why=why, retryable="unknown")
 
     def _connection(self) -> Connection:
         return connection(route(self.entry, self._alias, self._password), self._book)
@@ -206,14 +205,19 @@ class SshProcess:
             threading.Thread(target=self._end, name="skynb-ssh-end", daemon=True).start()
 
     def _end(self) -> None:
+        from paramiko import SSHException
+
         pid = self._reader.pid(GREETING_SECONDS)
-        self._channel.close()
-        with suppress(Exception):  # the line broke: sshd ends the session's program when it notices
+        with suppress(SkynbError, SSHException, EOFError, OSError):  # the line broke, and nobody can be told
+            self._channel.close()
             if pid:
-                killer = self._line.open("session")
-                killer.exec_command(f"kill -9 -{pid}")
-                killer.status_event.wait(GREETING_SECONDS)
-                killer.close()
+                line, killer = self._way.session()
+                try:
+                    killer.exec_command(f"kill -9 -{pid}")
+                    killer.status_event.wait(GREETING_SECONDS)
+                    killer.close()
+                finally:
+                    self._way.release(line)
         self._way.release(self._line)
 
     def _drain(self) -> None:
