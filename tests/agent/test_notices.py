@@ -44,7 +44,7 @@ def pids(tmp_path):
     return read
 
 
-def test_notices_are_in_the_answers(solo, eventually):
+def test_notices_are_in_the_answers(watched, eventually):
     """Hello and status have them, oldest first, each once; lines that are none are passed over."""
     nonsense = ("no", "[]", '{"kind": 1}', '{"kind": "x", "at": NaN}')
     solo = watched(json.dumps(FIRST), *nonsense, json.dumps(SECOND), json.dumps(FIRST))

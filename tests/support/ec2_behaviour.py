@@ -184,6 +184,14 @@ def _serve_metadata(host: Host) -> None:
     host.ssh(["sh", "-c", f"ip addr add 169.254.169.254/32 dev lo; nohup {serve} {quiet}"], user="root")
 
 
+def give_notice(instance: Any, at: float) -> None:
+    """The metadata service of the machine tells from now on that it will be taken then."""
+    folder = _hosts[instance.id].disk / "usr/local/metadata"
+    when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
+    (folder / "draft").write_text(json.dumps({"action": "terminate", "time": when}))
+    (folder / "draft").rename(folder / "preemption")
+
+
 def start(self):
     with lock:
         if self._state.name in {"terminated", "shutting-down", "stopping"}:

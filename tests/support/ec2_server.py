@@ -74,6 +74,9 @@ class Application:
             for verb, deed in (("interrupt", ec2.interrupt), ("shut_down", ec2.shut_down)):
                 if verb in asked:
                     return deed(by_id[asked[verb]])
+            if "notice" in asked:
+                told = asked["notice"]
+                return ec2.give_notice(by_id[told["instance"]], told["at"])
             if "calls" in asked:
                 return self.calls
             if "user_data" in asked:

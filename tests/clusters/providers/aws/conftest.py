@@ -1,4 +1,4 @@
-"""A fake AWS for each file, and for each test a provider with an owner of its own."""
+"""A fake AWS for all, and for each test a provider with an owner of its own."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NO_FAULTS = {
 }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def fake() -> Iterator[Ec2]:
     with ec2() as made:
         yield made
