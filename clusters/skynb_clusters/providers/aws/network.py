@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,7 @@ UNUSED_SECONDS = 900.0
 SIGHTINGS = 10
 SIGHTING_SECONDS = 0.5
 _WORLD = "0.0.0.0/0"
+_ZONE_ID = re.compile(r"-az[0-9]+$")  # catalogs name zones by id: names differ between accounts
 _SETTINGS = "Check `aws.vpc_name`, `aws.subnet_names` and `aws.security_group_name` in config.yaml"
 
 
@@ -145,7 +147,8 @@ def _subnet(ec2: Any, settings: AwsSettings, vpc: str, region: str, zone: str | 
         return None
     wanted = [{"Name": "vpc-id", "Values": [vpc]}]
     if zone is not None:
-        wanted.append({"Name": "availability-zone", "Values": [zone]})
+        field = "availability-zone-id" if _ZONE_ID.search(zone) else "availability-zone"
+        wanted.append({"Name": field, "Values": [zone]})
     found = ec2.describe_subnets(Filters=wanted)["Subnets"]
     if settings.subnet_names:
         found = [subnet for subnet in found if _rank(subnet, settings) < len(settings.subnet_names)]

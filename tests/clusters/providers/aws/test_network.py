@@ -166,6 +166,13 @@ def test_a_region_without_a_default_network_says_how_to_get_one(provider, cloud,
     assert caught.value.disproves == "region"
 
 
+def test_a_zone_may_be_named_by_its_id(provider, cloud, ask):
+    """As catalogs do, since names of zones differ between accounts."""
+    zones = cloud.client().describe_availability_zones()["AvailabilityZones"]
+    for zone in zones[:3]:
+        assert provider.create(ask(zone=zone["ZoneId"])).zone == zone["ZoneName"]
+
+
 def test_without_a_zone_ec2_chooses(provider, cloud, ask):
     """No subnet is named, so that EC2 may take the zone that has the machine."""
     assert provider.create(ask(zone=None)).zone.startswith("us-east-1")
