@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from skynb.control.ledger import Money, Transaction
 from skynb.control.records import Record
 from skynb.errors import NotFoundError
+from skynb.spec.infra import Infra
 from skynb.wire import AutostopRequest, ClusterInfo, CostInfo, EventInfo, JobInfo, LeaseInfo, NodeInfo
 from skynb_clusters.records import JOB_FINAL, ClusterSpec, ClusterState, JobSpec, JobState, NodeState, Offer
 
@@ -121,7 +122,7 @@ def events_after(tx: Transaction, after: int, scope: str | None = None) -> list[
 
 def infra_of(offer: Offer) -> str:
     """The place as a task writes it."""
-    return "/".join(part for part in (offer.cloud, offer.region, offer.zone) if part)
+    return str(Infra(offer.cloud, offer.region, offer.zone))
 
 
 def accelerators_of(offer: Offer) -> str:

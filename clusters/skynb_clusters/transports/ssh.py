@@ -290,7 +290,11 @@ class _Writer(io.RawIOBase):
     def write(self, data: Any) -> int:
         if self._on_write:
             self._on_write()
-        return self._channel.send(data)
+        view = memoryview(data).cast("B")
+        sent = 0
+        while sent < len(view):  # as a pipe would, that takes all of it
+            sent += self._channel.send(view[sent : sent + _CHUNK])  # type: ignore[arg-type]
+        return sent
 
     def close(self) -> None:
         if not self.closed:

@@ -1,9 +1,9 @@
 """The program that a host runs for us: what it has, who holds what of it, and the end of an allocation.
 
-It comes by standard input (`python3 - VERB JSON`), so a host needs nothing but Python >= 3.8, and answers with
-a line of JSON. An allocation is a folder in the login's home with a card that only the login can read or
-forge. Because several logins share a host, what is taken of it is also told in a folder that all may write to
-and none may change for another: a claim each.
+It comes by standard input (`python3 - VERB JSON`), so a host needs nothing but Python >= 3.8; the answer is a
+line of JSON. An allocation is a folder in the login's home with a card that only the login can read or forge.
+Several logins share a host, so what is taken of it is told once more in a folder that all may write to and
+none may change for another: a claim each.
 """
 
 from __future__ import annotations

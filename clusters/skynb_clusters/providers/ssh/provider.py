@@ -103,7 +103,7 @@ class SshProvider(Provider):
         ]
 
     def expect(self, region: str) -> None:
-        self._expected.add(region)
+        self._expected.add(shapes.pool_of(region))
 
     def offers(self) -> Sequence[Offer]:
         names = [*self._pools.all(), *sorted(self._expected - set(self._pools.all()))]
@@ -201,7 +201,7 @@ class SshProvider(Provider):
             else:
                 reasons.append(f"{place}: it is too small")
         raise CapacityError(
-            f"no host of ssh/{request.region or ''} has room for {shape.name}",
+            f"no host of ssh/{shapes.pool_of(request.region or '')} has room for {shape.name}",
             why="; ".join(reasons) or "there is no such pool",
             mend="`skynb check ssh` looks at every host",
         )
@@ -255,7 +255,11 @@ class SshProvider(Provider):
     def _places(self, region: str | None) -> dict[str, Host]:
         """Hosts by place: of one pool, or of all that we know or ever asked."""
         remembered = {asked.place.partition("/")[0] for asked in self._memory().values()}
-        names = [region] if region else [*self._pools.all(), *sorted(remembered - set(self._pools.all()))]
+        names = (
+            [shapes.pool_of(region)]
+            if region
+            else [*self._pools.all(), *sorted(remembered - set(self._pools.all()))]
+        )
         return {f"{name}/{host.name}": host for name in names for host in self._pools.get(name)}
 
     def _host(self, place: str) -> Host:

@@ -9,10 +9,12 @@ from datetime import datetime, timezone
 import msgspec
 
 from skynb.errors import ProviderError
+from skynb.planning.asks import HOSTS, WHOLE
 from skynb_catalog import Offer, by_driver_name
 from skynb_clusters.providers.ssh.pools import Allocation
 
 _TYPE = re.compile(r"(whole-)?(\d+)cpu-(\d+)gib(?:-(\d+)x(.+))?")
+_REGION = "ssh-"
 _ARCHES = {"amd64": "x86_64", "aarch64": "arm64"}
 
 
@@ -58,9 +60,9 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """As in `whole-64cpu-503gib-8xH100` or `8cpu-62gib-1xH100`."""
+        """As in `whole-064cpu-503gib-8xH100` or `008cpu-62gib-1xH100`, so that the smaller sorts first."""
         accelerated = f"-{self.gpus}x{self.model}" if self.gpus else ""
-        return f"{'whole-' if self.whole else ''}{self.cpus}cpu-{self.memory_gib}gib{accelerated}"
+        return f"{WHOLE if self.whole else ''}{self.cpus:03}cpu-{self.memory_gib}gib{accelerated}"
 
     def fits(self, facts: Facts, allocation: Allocation) -> bool:
         """Whether a host that is free could give it."""
@@ -99,8 +101,8 @@ def offer(pool: str, shape: Shape, facts: Facts) -> Offer:
     """A shape as an offer, for nothing."""
     model = facts.model
     return Offer(
-        cloud="ssh",
-        region=pool,
+        cloud=HOSTS,
+        region=region_of(pool),
         zone=None,
         instance_type=shape.name,
         vcpus=float(shape.cpus),
@@ -116,6 +118,16 @@ def offer(pool: str, shape: Shape, facts: Facts) -> Offer:
         source="your hosts",
         confidence="high",
     )
+
+
+def region_of(pool: str) -> str:
+    """The pool as a region: a task's `ssh/pool` is read so, to keep it apart from a Kubernetes context."""
+    return f"{_REGION}{pool}"
+
+
+def pool_of(region: str) -> str:
+    """The pool of a region, however it was written."""
+    return region.removeprefix(_REGION)
 
 
 def _all_of(facts: Facts) -> Shape:
