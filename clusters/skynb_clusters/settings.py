@@ -32,6 +32,13 @@ class AwsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     labels: dict[str, str] = {}
     remote_identity: str | None = None
 
+    def __post_init__(self) -> None:
+        """SkyPilot's words for credentials on machines are no profiles: none gets the server's."""
+        if self.remote_identity in {"LOCAL_CREDENTIALS", "SERVICE_ACCOUNT", "NO_UPLOAD"}:
+            mend = "Write the name of an IAM instance profile, or leave it out: no machine gets the server's"
+            where = _at("aws.remote_identity")
+            raise SpecError(f"`{self.remote_identity}` is no profile", mend=mend, where=where)
+
 
 def section(home: Path, cloud: str, kind: type[S]) -> S:
     """The settings of a cloud, defaults where nothing is written. Raises SpecError, naming the key."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import TCPServer
 
 TOKEN = "token-1"
 FILES = {
@@ -48,9 +49,18 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(text.encode())
 
 
+class Service(ThreadingHTTPServer):
+    """Asks no name server for its own name: a test host has none."""
+
+    def server_bind(self) -> None:
+        """Listen, no more."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.server_address[:2]
+
+
 if __name__ == "__main__":
     Handler.folder = Path(sys.argv[3])
     Handler.folder.mkdir(parents=True, exist_ok=True)
-    server = ThreadingHTTPServer((sys.argv[1], int(sys.argv[2])), Handler)
+    server = Service((sys.argv[1], int(sys.argv[2])), Handler)
     print(server.server_port, flush=True)
     server.serve_forever()
