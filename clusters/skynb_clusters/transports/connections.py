@@ -7,6 +7,7 @@ import copy
 import logging
 import random
 import socket
+import subprocess
 import threading
 import time
 from contextlib import suppress
@@ -20,18 +21,18 @@ from skynb_clusters.transports.routes import Hop, Route
 if TYPE_CHECKING:
     import paramiko
 
+    from skynb_clusters.transports.wire import Wire
+
 CONNECT_SECONDS = 5.0
 LOGIN_SECONDS = 10.0
 OPEN_SECONDS = 10.0
+FULL_SECONDS = 0.5  # a line that admits no more sessions is not asked for so long
 KEEPALIVE_SECONDS = 10
 SILENT_SECONDS = 30  # unacknowledged for so long, a line is broken
 IDLE_SECONDS = 600.0
-WINDOW_BYTES = 64 << 20
-PACKET_BYTES = 1 << 17
 _FIRST_WAIT = 0.2
 # A refused connection costs nothing and often ends soon, when sshd comes up; the others are dear.
 _REFUSED_WAIT, _SILENT_WAIT, _LOGIN_WAIT = 2.0, 20.0, 60.0
-_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr")
 
 
 class _Refused(Exception):  # noqa: N818 - it is no error of the node's
@@ -41,10 +42,10 @@ class _Refused(Exception):  # noqa: N818 - it is no error of the node's
 class Line:
     """One login over one socket. sessions: programs on it now; sshd admits a few (10 by default)."""
 
-    def __init__(self, transport: paramiko.Transport) -> None:
+    def __init__(self, transport: Wire) -> None:
         self.transport = transport
         self.sessions = 0
-        self.full_at: int | None = None
+        self.full_until = 0.0
         self.used_at = time.monotonic()
 
     def open(self, kind: str, to: tuple[str, int] | None = None) -> paramiko.Channel:
@@ -54,12 +55,13 @@ class Line:
         self.used_at = time.monotonic()
         source = ("127.0.0.1", 0) if to else None
         try:
-            return self.transport.open_channel(
-                kind, to, source, window_size=WINDOW_BYTES, max_packet_size=PACKET_BYTES, timeout=OPEN_SECONDS
-            )
+            return self.transport.open_channel(kind, to, source, timeout=OPEN_SECONDS)
         except ChannelException as error:
             raise _Refused(str(error)) from None
         except (SSHException, EOFError, OSError) as error:
+            # Of two refusals at once paramiko hands the reason to one and a nameless error to the other.
+            if self.transport.is_active() and "Timeout" not in str(error):
+                raise _Refused(str(error)) from None
             self.transport.close()
             raise ProviderError("the connection broke", why=str(error), retryable="unknown") from error
 
@@ -88,14 +90,14 @@ class Connection:
 
     def session(self) -> tuple[Line, paramiko.Channel]:
         """A channel for a program, on the line whose `release` must be called; ProviderError or AuthError."""
-        for _ in range(3):
+        deadline = time.monotonic() + OPEN_SECONDS
+        while time.monotonic() < deadline:
             line = self._line_with_room()
             try:
                 return line, line.open("session")
             except _Refused:
-                with self._lock:
-                    line.sessions -= 1
-                    line.full_at = line.sessions or 1
+                line.full_until = time.monotonic() + FULL_SECONDS
+                self.release(line)
             except ProviderError:
                 self.release(line)
                 if self._alone(line):
@@ -149,7 +151,7 @@ class Connection:
         while True:
             with self._lock:
                 for line in self._living():
-                    if line.full_at is None or line.sessions < line.full_at:
+                    if line.full_until < time.monotonic():
                         line.sessions += 1
                         return line
                 known = len(self._lines)
@@ -216,7 +218,7 @@ def hang_up() -> None:
         one.close()
 
 
-def _connected(route: Route, book: KnownHosts) -> paramiko.Transport:
+def _connected(route: Route, book: KnownHosts) -> Wire:
     hop = route[-1]
     plug = _socket(route, book)
     try:
@@ -239,9 +241,7 @@ def _socket(route: Route, book: KnownHosts) -> socket.socket:
     if len(route) > 1:
         return cast("socket.socket", connection(route[:-1], book).tcp(hop.host, hop.port))
     if hop.command:
-        from paramiko import ProxyCommand
-
-        return cast("socket.socket", ProxyCommand(hop.command))
+        return _through_command(hop.command)
     try:
         plug = socket.create_connection((hop.host, hop.port), timeout=CONNECT_SECONDS)
     except OSError as error:
@@ -254,19 +254,30 @@ def _socket(route: Route, book: KnownHosts) -> socket.socket:
     return plug
 
 
-def _greeted(plug: socket.socket, hop: Hop, book: KnownHosts) -> paramiko.Transport:
+def _through_command(command: str) -> socket.socket:
+    """A socket whose other end is a program's standard input and output, as of ssh's ProxyCommand."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        program = subprocess.Popen(
+            ["/bin/sh", "-c", f"exec {command}"],
+            stdin=theirs.fileno(),
+            stdout=theirs.fileno(),
+            start_new_session=True,
+        )
+    threading.Thread(target=program.wait, name="skynb-ssh-command", daemon=True).start()  # it ends with us
+    return ours
+
+
+def _greeted(plug: socket.socket, hop: Hop, book: KnownHosts) -> Wire:
     """An encrypted line whose host key the book admits."""
     import paramiko
 
+    from skynb_clusters.transports.wire import Wire
+
     logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # what it has to say, it raises
-    transport = paramiko.Transport(
-        plug, default_window_size=WINDOW_BYTES, default_max_packet_size=PACKET_BYTES
-    )
+    transport = Wire(plug)
     transport.banner_timeout = transport.auth_timeout = LOGIN_SECONDS
     options = transport.get_security_options()
-    options.ciphers = tuple(
-        dict.fromkeys([name for name in _CIPHERS if name in options.ciphers] + [*options.ciphers])
-    )
     known = [
         name for kind in book.kinds(hop.alias) for name in _signatures(kind) if name in options.key_types
     ]
@@ -296,8 +307,9 @@ def _log_in(transport: paramiko.Transport, hop: Hop) -> None:
     import paramiko
 
     tried: list[str] = []
+    agent = paramiko.Agent() if hop.agent else None
     try:
-        for name, key in _offered(hop, tried):
+        for name, key in _offered(hop, agent, tried):
             with suppress(paramiko.AuthenticationException):
                 transport.auth_publickey(hop.user, key)
                 if transport.is_authenticated():
@@ -312,6 +324,9 @@ def _log_in(transport: paramiko.Transport, hop: Hop) -> None:
     except (paramiko.SSHException, EOFError, OSError) as error:
         if transport.is_active():
             raise ProviderError(f"no login to {hop.host}", why=str(error), retryable="unknown") from error
+    finally:
+        if agent is not None:
+            agent.close()
     raise NodeAuthError(
         f"{hop.host} refuses {hop.user}",
         why=f"Tried {', '.join(tried)}" if tried else "There is no key to try",
@@ -319,7 +334,7 @@ def _log_in(transport: paramiko.Transport, hop: Hop) -> None:
     )
 
 
-def _offered(hop: Hop, tried: list[str]) -> list[tuple[str, paramiko.PKey]]:
+def _offered(hop: Hop, agent: paramiko.Agent | None, tried: list[str]) -> list[tuple[str, paramiko.PKey]]:
     """Keys to try, each with its name. Unusable files go to `tried` with the reason."""
     import paramiko
     from paramiko.pkey import UnknownKeyType
@@ -332,7 +347,5 @@ def _offered(hop: Hop, tried: list[str]) -> list[tuple[str, paramiko.PKey]]:
             tried.append(f"{path} (needs a passphrase: add it to ssh-agent)")
         except (OSError, ValueError, paramiko.SSHException, UnknownKeyType):
             tried.append(f"{path} (not readable)")
-    if hop.agent:
-        with suppress(paramiko.SSHException, OSError):
-            found += [("a key of ssh-agent", key) for key in paramiko.Agent().get_keys()]
-    return found
+    keys = agent.get_keys() if agent is not None else ()
+    return [*found, *(("a key of ssh-agent", key) for key in keys)]
