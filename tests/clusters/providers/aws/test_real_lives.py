@@ -126,22 +126,17 @@ def config_of(provider: AwsProvider, machine: Machine) -> dict[str, Any]:
 
 
 async def heard_after(transport, deed) -> Any:
-    """What the agent's hello says of notices once the hub was told that there is news of the node."""
+    """Notices in the agent's hello, once the hub was told after the deed that there is news of the node."""
     news = asyncio.Event()
     hub = AgentHub(lambda *_: None, lambda _: news.set())
     try:
-        facts = None
-        while facts is None or not facts.notices:
-            facts = await hub.reach("node", "node-spot-0", transport)
-            assert facts is not None
-            if not facts.notices and deed is not None:
-                await asyncio.sleep(0.5)  # the hub's own first news
-                news.clear()
-                await asyncio.to_thread(deed)
-                deed = None
-            await asyncio.wait_for(news.wait(), 20)
-            news.clear()
-        return facts.notices
+        facts = await hub.reach("node", "node-spot-0", transport)
+        assert facts.notices == ()
+        await asyncio.wait_for(news.wait(), 20)  # its jobs are known
+        news.clear()
+        await asyncio.to_thread(deed)
+        await asyncio.wait_for(news.wait(), 20)
+        return (await hub.reach("node", "node-spot-0", transport)).notices
     finally:
         hub.close()
 
