@@ -16,7 +16,7 @@ settings.register_profile("steady", derandomize=True, deadline=None)
 settings.register_profile("explore", deadline=None)
 settings.load_profile("explore" if os.environ.get("SKYNB_TEST_EXPLORE") else "steady")
 
-pytest_plugins = ("tests.server_fixture",)
+pytest_plugins = ("tests.host_fixture", "tests.server_fixture")
 
 # Nothing a test does may touch the home or the cache of whoever runs it.
 _SCRATCH = tempfile.TemporaryDirectory(prefix="skynb-tests-")

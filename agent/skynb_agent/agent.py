@@ -18,6 +18,7 @@ from skynb_agent.links import Dialer, Listener
 from skynb_agent.logs import LogShelf
 from skynb_agent.methods import Methods
 from skynb_agent.nodes import NodeBook
+from skynb_agent.notices import NoticeWatch
 from skynb_agent.peer import READ_SIZE, Peer
 from skynb_agent.protocol import PROTOCOL, VERSION
 from skynb_agent.ranks import RankHost
@@ -48,6 +49,7 @@ class Agent:
         self.services = ServiceHost(config, self.boot, self.tasks, self.changed)
         self.logs = LogShelf(self.host)
         self.watchdog = Watchdog(config.root, config.lease, self.busy, self.working)
+        self.notices = NoticeWatch(config.notices)
         self.head: Optional[Head] = None
         self.listener: Optional[Listener] = None
         self.dialer: Optional[Dialer] = None
@@ -72,6 +74,7 @@ class Agent:
         if self.head is not None:
             self.head.take_all_reports(self.config.rank, self.config.node_id, self.host.reports())
         self.tasks.spawn(self._keep_clocks())
+        self.tasks.spawn(self.notices.run())
         files.remove(self.config.root / SOCKET)
         server = await asyncio.start_unix_server(self._serve, SOCKET, limit=READ_SIZE)
         note("serving", self.config.node_id, self.config.role, "version", VERSION)
@@ -158,13 +161,14 @@ class Agent:
             "memory_bytes": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
             "python": platform.python_version(),
             "ending": self.ending,
+            "notices": self.notices.kept,
         }
 
     def status(self) -> dict[str, Any]:
         """The answer to `status`."""
         counts = self.head.counts() if self.head else {}
         found = {**self.watchdog.status(), "jobs": counts, "services": self.services.listing()}
-        return {**found, "ending": self.ending}
+        return {**found, "ending": self.ending, "notices": self.notices.kept}
 
     # -- clocks and the end
 

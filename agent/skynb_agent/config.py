@@ -48,6 +48,7 @@ class Config:
     end: dict[str, list[str]]
     lease: dict[str, Any]
     boot_id: str | None
+    notices: list[str]
     raw: dict[str, Any]
 
     @property
@@ -86,9 +87,10 @@ def load(root: Path) -> Config:
         tls=dict(raw.get("tls") or {}),
         slots=Slots.read(raw.get("slots") or {}),
         env={str(k): str(v) for k, v in (raw.get("env") or {}).items()},
-        home=Path(raw["home"]),
+        home=Path.home() / Path(raw["home"]).expanduser(),
         end={str(k): list(v) for k, v in (raw.get("end") or {}).items() if v},
         lease=dict(raw.get("lease") or {}),
         boot_id=raw.get("boot_id"),
+        notices=[str(word) for word in raw.get("notices") or []],
         raw=raw,
     )

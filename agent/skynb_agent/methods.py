@@ -29,6 +29,7 @@ class Methods:
             Names.SUBMIT: lambda call: self._head().submit(dict(call.params["job"])),
             Names.JOBS: self._jobs,
             Names.WATCH: self._watch,
+            Names.NOTICES: self._notices,
             Names.UNSUBSCRIBE: self._unsubscribe,
             Names.CANCEL: self._cancel,
             Names.NODE_GONE: self._node_gone,
@@ -82,6 +83,9 @@ class Methods:
     def _watch(self, call: Call) -> dict[str, Any]:
         head, rev = self._head(), int(call.params.get("rev") or 0)
         return self._stream(call, lambda: head.watch(call, rev))
+
+    def _notices(self, call: Call) -> dict[str, Any]:
+        return self._stream(call, lambda: self._agent.notices.push(call))
 
     @staticmethod
     def _stream(call: Call, make: Callable[[], Any]) -> dict[str, Any]:

@@ -76,6 +76,7 @@ class Methods:
     LEASE_RENEW = "lease_renew"
     AUTOSTOP_SET = "autostop_set"
     STATUS = "status"
+    NOTICES = "notices"
     END = "end"
     SHUTDOWN = "shutdown"
 

@@ -20,12 +20,13 @@ HELLO_SECONDS = 5.0
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """What an agent says of itself."""
+    """What an agent says of itself. notices: None from an agent that knows of none."""
 
     node_id: str
     version: str
     head_port: int | None = None
     boot_id: str = ""
+    notices: tuple[dict[str, Any], ...] | None = None
 
 
 class _Contact:
@@ -34,17 +35,19 @@ class _Contact:
         self.facts = facts
         self.jobs: dict[int, dict[str, Any]] | None = None
         self.watching: asyncio.Task[None] | None = None
+        self.heeding: asyncio.Task[None] | None = None
 
 
 class AgentHub:
     """One link a node, made when first needed and again when it broke.
 
-    on_job(node, number) is called when a head says that a job changed; on_loss(node) when a link ends.
+    on_job(node, number) is called when a head says that a job changed; on_news(node) when a look is worth
+    while: its link ended, its jobs are known, its infra gave notice.
     """
 
-    def __init__(self, on_job: Callable[[str, int], None], on_loss: Callable[[str], None]) -> None:
+    def __init__(self, on_job: Callable[[str, int], None], on_news: Callable[[str], None]) -> None:
         self._on_job = on_job
-        self._on_loss = on_loss
+        self._on_news = on_news
         self._contacts: dict[str, _Contact] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
@@ -88,14 +91,16 @@ class AgentHub:
                 return None
             if contact.watching is None:
                 contact.watching = asyncio.create_task(self._watch(node, contact))
+            if contact.heeding is None and contact.facts.notices is not None:
+                contact.heeding = asyncio.create_task(self._heed(node, contact))
             return contact.facts
 
     def drop(self, node: str) -> None:
         """Close the link, if any."""
         contact = self._contacts.pop(node, None)
         if contact:
-            if contact.watching:
-                contact.watching.cancel()
+            for task in filter(None, (contact.watching, contact.heeding)):
+                task.cancel()
             contact.link.close()
 
     def close(self) -> None:
@@ -108,7 +113,7 @@ class AgentHub:
             channel = await loop.run_in_executor(None, transport.connect, "unix:agent.sock")
         except ProviderError:
             return None
-        link = Link(channel, on_close=lambda: self._on_loss(node))
+        link = Link(channel, on_close=lambda: self._on_news(node))
         contact = self._contacts[node] = _Contact(link, Facts(node, ""))
         return contact
 
@@ -119,11 +124,19 @@ class AgentHub:
             contact.jobs = {int(job["id"]): job for job in listed["jobs"]}
             for number in contact.jobs:
                 self._on_job(node, number)
-            self._on_loss(node)  # whoever waited to know can look now
+            self._on_news(node)  # whoever waited to know can look now
             async for batch in contact.link.stream(Methods.WATCH, {"rev": listed["rev"]}):
                 for frame in batch:
                     job = frame.body["job"]
                     contact.jobs[int(job["id"])] = job
                     self._on_job(node, int(job["id"]))
+        except ProviderError as error:
+            log.info("%s: %s", node, error)
+
+    async def _heed(self, node: str, contact: _Contact) -> None:
+        """Have the node looked at when its infra gives notice; the next hello says of what."""
+        try:
+            async for _ in contact.link.stream(Methods.NOTICES, {}):
+                self._on_news(node)
         except ProviderError as error:
             log.info("%s: %s", node, error)

@@ -53,9 +53,8 @@ class Bundles:
 
     def unpack(self, reference: str, transport: Transport) -> None:
         """Lay the folder over the node's working folder; blocks. ProviderError if the node cannot take it."""
-        target = f"{transport.home}/{WORKDIR}"
         agent = [*transport.python, f"{transport.root}/agent.pyz"]
-        process = transport.exec([*agent, "unpack", target, "--root", transport.root])
+        process = transport.exec([*agent, "unpack", WORKDIR, "--root", transport.root])
         try:
             with (self._folder / reference).open("rb") as file:
                 _copy(file, process.stdin)

@@ -106,7 +106,10 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SshEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """How `ssh` reaches a machine from the server's host; key_file, jump, known_hosts may be empty."""
+    """How `ssh` reaches a machine from the server's host; key_file, jump, known_hosts may be empty.
+
+    host_key_alias: the name under which its key stands in known_hosts, if not `host`.
+    """
 
     host: str
     user: str
@@ -114,6 +117,7 @@ class SshEntry(msgspec.Struct, frozen=True, kw_only=True):
     key_file: str = ""
     jump: str = ""
     known_hosts: str = ""
+    host_key_alias: str = ""
 
 
 class Channel(Protocol):
@@ -174,6 +178,10 @@ class Provider(Protocol):
         """What can be had here now, for infra that no catalog lists. May be slow: asked ahead of time."""
         return ()
 
+    def expect(self, region: str) -> None:
+        """A task names this region: `offers` should tell of it from now on, if it did not. Does not block."""
+        return
+
     def create(self, request: NodeRequest) -> Machine:
         """Create, or return the one created before with this token. Tags are part of the create call."""
 
@@ -202,6 +210,7 @@ class Provider(Protocol):
         """An argv that runs on the node while it lives and prints a JSON object a line for each notice.
 
         `{"kind": "preemption" or "rebalance", "at": seconds since the epoch}`; empty where there are none.
+        It ends when its standard input does.
         """
         return ()
 

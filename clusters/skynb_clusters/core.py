@@ -20,6 +20,7 @@ from skynb_clusters.offers import further
 from skynb_clusters.pumps import LogPumps
 from skynb_clusters.records import ClusterSpec, DropKept, NodeState, Offer, machine_of
 from skynb_clusters.sightings import Sightings
+from skynb_clusters.surroundings import Surroundings
 
 T = TypeVar("T")
 
@@ -49,6 +50,7 @@ class Core:
         self.logs = LogStore(home / "logs")
         self.bundles = Bundles(home / "bundles")
         self.reconciler = Reconciler(ledger, kinds(self), claim, threads=threads)
+        self.surroundings = Surroundings(providers, ledger.clock.monotonic)
         self.sightings = Sightings(self._look)
         self.hub = AgentHub(self._job_changed, self.wake)
         self.pumps = LogPumps(self.hub, self.logs, self.reconciler.notify)

@@ -21,7 +21,7 @@ _RECEIVE = """
 import json, os, sys
 stream = sys.stdin.buffer
 manifest = json.loads(stream.readline())
-root = manifest["root"]
+root = os.path.expanduser(manifest["root"])
 os.makedirs(root, 0o700, exist_ok=True)
 for entry in manifest["files"]:
     path = os.path.join(root, entry["name"])

@@ -124,7 +124,8 @@ class NodeState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     before is gone. lost_agent: the agent that will never come back. absent_at: when the infra first said that
     the machine is gone. billed_from .. settled_to: seconds settled so far; billed_to: when the infra says it
     charges no more; settled_micro, reserved_micro: micro-dollars settled and held. told_until: until when
-    the node knows that it is paid for.
+    the node knows that it is paid for. told_notices: what the infra announced and the history has, as
+    (kind, at).
     """
 
     offer: Offer | None = None
@@ -148,6 +149,7 @@ class NodeState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reserved_micro: int = 0
     told_until: float | None = None
     booted_at: float | None = None
+    told_notices: tuple[tuple[str, float], ...] = ()
 
 
 def offers_of(spec: ClusterSpec, state: ClusterState) -> tuple[Offer, ...]:
@@ -183,6 +185,7 @@ def machine_of(state: NodeState) -> Machine:
         address=state.address,
         reach=state.reach,
         place=state.place,
+        spot=bool(state.offer and state.offer.spot),
     )
 
 

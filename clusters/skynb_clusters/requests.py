@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Any, cast
 
@@ -17,7 +18,7 @@ from skynb.control.budgets import EVERYBODY, run_account, user_account
 from skynb.control.clock import new_id
 from skynb.control.ledger import Transaction
 from skynb.control.records import Event, Move, Record
-from skynb.errors import BudgetError, ConflictError, NotFoundError, SpecError, UnsupportedError
+from skynb.errors import BudgetError, ConflictError, NotFoundError, SkynbError, SpecError, UnsupportedError
 from skynb.planning import Plan, fits, plan, this_machine
 from skynb.spec import Resources, Task, unexecuted_fields
 from skynb.wire import (
@@ -50,7 +51,8 @@ from skynb_clusters.records import (
     gang_of,
     offer_of,
 )
-from skynb_clusters.rehearsal import SIM, as_simulated, played_by, rehearsed
+from skynb_clusters.rehearsal import as_simulated, played_by, rehearsed
+from skynb_clusters.surroundings import LOCAL
 from skynb_clusters.views import accelerators_of, find_cluster, infra_of
 
 MOST_LANES = 8
@@ -67,6 +69,7 @@ class Desk:
         self._core = core
         self._lease = lease
         self._here = cache(this_machine)  # asks the GPU driver
+        self._around = core.surroundings
 
     def launch(
         self, tx: Transaction, request: LaunchRequest, user: str, bundle: str = ""
@@ -219,11 +222,13 @@ class Desk:
         return (live.id,)
 
     def prepare(self, task: dict[str, Any]) -> str:
-        """What takes time and so stands outside the transaction: look at this machine, pack the workdir.
+        """What takes time and so stands outside the transaction: ask who has own offers, pack the workdir.
 
         The answer is the reference to the packed folder, or empty.
         """
         self._here()
+        with suppress(SkynbError):  # said better when the task itself is read
+            self._around.look(infras(Task.from_wire(task, {})))
         workdir = task.get("workdir")
         return self._core.bundles.pack(workdir) if isinstance(workdir, str) and workdir else ""
 
@@ -231,8 +236,11 @@ class Desk:
         """The plan over the infra this server has providers for; on this machine where there is no other."""
         if (played := rehearsed(task)) is not None:
             return as_simulated(plan(played))
-        clouds = [cloud for cloud in self._core.providers if cloud != SIM]
-        return plan(task, clouds=clouds, extra_offers=(self._here(),) if clouds == ["local"] else ())
+        named = infras(task)
+        clouds = self._around.clouds(named)
+        here = clouds == [LOCAL] or LOCAL in named
+        offers = (*self._around.offers(), *([self._here()] if here else ()))
+        return plan(task, clouds=clouds, extra_offers=offers)
 
     def _launch_here(
         self, tx: Transaction, cluster: Record, task: Task, request: LaunchRequest, user: str, bundle: str
@@ -443,6 +451,12 @@ def _autostop(request: AutostopRequest | None) -> Autostop | None:
     if request is None or request.idle_minutes is None or request.idle_minutes < 0:
         return None
     return Autostop(idle_minutes=request.idle_minutes, down=request.down, wait_for=request.wait_for)
+
+
+def infras(task: Task) -> dict[str, str | None]:
+    """The infra that a task names, with the region."""
+    _, items = task.resources.alternatives()
+    return {item.cloud: item.region for item in items if item.cloud}
 
 
 def _asked_autostop(resources: Resources) -> Autostop | None:

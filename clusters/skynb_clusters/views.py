@@ -8,6 +8,7 @@ from skynb.control.budgets import Budget
 from skynb.control.ledger import Money, Transaction
 from skynb.control.records import Record
 from skynb.errors import NotFoundError
+from skynb.spec.infra import Infra
 from skynb.wire import (
     AutostopRequest,
     BudgetInfo,
@@ -153,7 +154,7 @@ def events_after(tx: Transaction, after: int, scope: str | None = None) -> list[
 
 def infra_of(offer: Offer) -> str:
     """The place as a task writes it."""
-    return "/".join(part for part in (offer.cloud, offer.region, offer.zone) if part)
+    return str(Infra(offer.cloud, offer.region, offer.zone))
 
 
 def accelerators_of(offer: Offer) -> str:

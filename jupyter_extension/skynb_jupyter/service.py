@@ -61,7 +61,8 @@ class Service:
         return self.info
 
     async def check(self) -> list[CheckInfo]:
-        found = [self.core.in_cloud(provider.check) for provider in self.core.providers.values()]
+        known, providers = self.core.surroundings, self.core.providers.values()
+        found = [self.core.in_cloud(known.check, provider) for provider in providers]
         return [
             CheckInfo(infra=item.infra, ok=item.ok, detail=item.detail, mend=item.mend)
             for checks in await asyncio.gather(*found)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from skynb.planning.words import AcceleratorLike, ItemLike, QuantityLike
 
 LOCAL = "local"
+HOSTS = "ssh"  # machines that somebody has: they cost nothing, and what is small is not in the way
+WHOLE = "whole-"  # begins the instance type of a host that is given out undivided
 SIMULATED = "sim"  # alone, or before the cloud it plays: `sim/aws`
 # What SkyPilot's task files may name, whether or not the catalog has prices for it.
 SKYPILOT_CLOUDS = frozenset(

@@ -7,7 +7,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from skynb.planning.amounts import HOUR
-from skynb.planning.asks import LOCAL, SIMULATED, simulated
+from skynb.planning.asks import HOSTS, LOCAL, SIMULATED, WHOLE, simulated
 from skynb.planning.model import Candidate
 from skynb_catalog import USUAL_ARCH
 
@@ -85,18 +85,23 @@ def _once(candidates: Iterable[Candidate]) -> list[Candidate]:
 
 
 def admits(ask: Ask, offer: Offer) -> bool:
-    """Whether an offer from outside the catalog fits. This machine fits if it has at least what is asked."""
-    own = offer.cloud == LOCAL
+    """Whether an offer from outside the catalog fits.
+
+    This machine, and a host that is given out whole, fit if they have at least what is asked. Nobody who
+    names own hosts means the usual size of a cloud's machines.
+    """
+    whole = offer.cloud == HOSTS and offer.instance_type.startswith(WHOLE)
+    own = offer.cloud == LOCAL or (offer.cloud == HOSTS and ask.cloud == HOSTS)
     query = ask.without_defaults() if own else ask.query
     return (
         (ask.cloud in {None, offer.cloud} or (ask.cloud == SIMULATED and simulated(offer.cloud)))
         and _place(query, offer)
         and query.instance_type in {None, offer.instance_type}
         and (own or query.arch in {None, offer.arch or USUAL_ARCH})
-        and _accelerated(query, offer, own=own)
+        and _accelerated(query, offer, own=whole or offer.cloud == LOCAL)
         and (own or _disk(query, offer))
-        and _enough(query.cpus, offer.vcpus, offer.vcpus, own=own)
-        and _enough(query.memory, offer.memory_gib, offer.vcpus, own=own)
+        and _enough(query.cpus, offer.vcpus, offer.vcpus, own=own or whole)
+        and _enough(query.memory, offer.memory_gib, offer.vcpus, own=own or whole)
         and _affordable(query, offer)
     )
 

@@ -39,7 +39,7 @@ WORKFLOWS = (
     Workflow(
         "failover",
         UP,
-        faults="no-capacity-zone place=aws/us-east-1/use1-az1; quota-family place=aws/us-east-1/use1-az2",
+        faults="no-capacity-zone place=aws/us-east-1/use1-az1; no-capacity-zone place=aws/us-east-1/use1-az2",
     ),
     Workflow("gang of 4", (("launch", {"num_nodes": 4, "run": "sleep 5"}), ("await", "UP"), ("await jobs",))),
     Workflow("partial gang", (("launch", {"num_nodes": 2}), ("await", "UP")), faults="partial-gang times=2"),

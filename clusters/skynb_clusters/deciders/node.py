@@ -48,6 +48,7 @@ SETTLE_S = 60.0
 CREATE_ATTEMPTS = 5
 BOOT_ATTEMPTS = 8
 BOOT_LIMIT_S = 900.0
+NOTICES_KEPT = 32
 
 
 class MachineSeen(msgspec.Struct, frozen=True):
@@ -58,11 +59,12 @@ class MachineSeen(msgspec.Struct, frozen=True):
 
 
 class AgentSeen(msgspec.Struct, frozen=True):
-    """What the agent on the machine says."""
+    """What the agent on the machine says. notices: what the infra announced, as (kind, at)."""
 
     presence: Literal["answering", "silent", "untried"]
     head_port: int = 0
     version: str = ""
+    notices: tuple[tuple[str, float], ...] = ()
 
 
 class NodeView(msgspec.Struct, frozen=True, kw_only=True):
@@ -194,7 +196,9 @@ def _booting(record: Record, view: NodeView, now: float) -> Decision:
         if state.attempts >= BOOT_ATTEMPTS:
             return _failed(state, outcome.error)
         return Decision(reason=str(outcome.error.get("what")), wake_in=min(0.5 * 2.0**state.attempts, 30.0))
-    tried = msgspec.structs.replace(state, attempts=state.attempts + 1)
+    tried = msgspec.structs.replace(  # a machine that was off may have come back at another address
+        state, attempts=state.attempts + 1, address=machine.address or state.address, reach=machine.reach
+    )
     return Decision(state=tried, effects=(StartAgent(machine.id),), wake_in=HEARTBEAT_S)
 
 
@@ -219,7 +223,10 @@ def _to_up(record: Record, view: NodeView, now: float) -> Decision:
         reach=(view.machine.machine or machine_of(view.state)).reach,
     )
     event = Event("node.up", {"machine": ready.machine, "address": ready.address})
-    return Decision(status="UP", reason="", state=ready, events=(event,), seen=True, wake_in=view.heartbeat_s)
+    ready, notices = _noticed(ready, view)
+    return Decision(
+        status="UP", reason="", state=ready, events=(event, *notices), seen=True, wake_in=view.heartbeat_s
+    )
 
 
 def _up(record: Record, view: NodeView, now: float) -> Decision:
@@ -234,15 +241,18 @@ def _up(record: Record, view: NodeView, now: float) -> Decision:
         heard = msgspec.structs.replace(
             state, silent_since=None, absent_at=None, head_port=view.agent.head_port, attempts=0
         )
+        heard, events = _noticed(heard, view)
         heard, spend = settle(heard, now, at_least_s=SETTLE_S)
         heard, more = topped_up(view, heard, now)
         if view.free_micro is not None and (over := _spent(record, view, heard, now)):
+            over = msgspec.structs.replace(over, events=(*events, *over.events))
             return msgspec.structs.replace(over, state=heard, spend=(*spend, *more))
         renewing, heard = _renewing(record, view, heard, now)
         changed = heard != state or bool(record.reason)
         return Decision(
             state=heard if changed else None,
             reason="",
+            events=events,
             spend=(*spend, *more),
             effects=renewing,
             seen=True,
@@ -275,6 +285,16 @@ def _renewing(
     if until == state.told_until:
         return (), state
     return (RenewLease(until=until, stop=view.can_stop),), state
+
+
+def _noticed(state: NodeState, view: NodeView) -> tuple[NodeState, tuple[Event, ...]]:
+    """What the infra announced goes into the history, each notice once."""
+    new = tuple(notice for notice in view.agent.notices if notice not in state.told_notices)
+    if not new:
+        return state, ()
+    events = (Event("node.notice", {"machine": state.machine, "kind": kind, "at": at}) for kind, at in new)
+    told = (*state.told_notices, *new)[-NOTICES_KEPT:]
+    return msgspec.structs.replace(state, told_notices=told), tuple(events)
 
 
 def _silent(record: Record, view: NodeView, now: float) -> Decision:

@@ -143,7 +143,7 @@ class NodeKind:
         facts = await self._core.hub.reach(record.id, agent_name(record, state), transport)
         if facts is None:
             return _SILENT
-        return AgentSeen("answering", facts.head_port or 0, facts.version)
+        return AgentSeen("answering", facts.head_port or 0, facts.version, _noted(facts.notices))
 
     async def _request(self, record: Record, state: NodeState) -> NodeRequest:
         cluster = await self._core.get(str(record.parent))
@@ -195,6 +195,7 @@ class NodeKind:
         name = agent_name(record, state)
         pair = tls.issue(authority, name, [state.address])
         gpus = int(spec.gpus_per_node) if spec.gpus_per_node >= 1 else int(spec.gpus_per_node > 0)
+        devices = transport.env.get("CUDA_VISIBLE_DEVICES", "").split(",")
         return {
             "protocol": PROTOCOL,
             "cluster": cluster.name,
@@ -210,7 +211,7 @@ class NodeKind:
             "tls": {"ca": authority.cert, "cert": pair.cert, "key": pair.key},
             "slots": {
                 "cpus": state.offer.vcpus if state.offer else None,
-                "gpus": list(map(str, range(gpus))),
+                "gpus": devices[:gpus] if devices[0] else list(map(str, range(gpus))),
             },
             "env": dict(transport.env),
             "home": transport.home,
@@ -218,6 +219,7 @@ class NodeKind:
                 "stop": list(provider.end_command(machine, "stop")),
                 "down": list(provider.end_command(machine, "down")),
             },
+            "notices": list(provider.notice_command(machine)),
             "lease": _lease(spec, None, 0.0),
         }
 
@@ -226,6 +228,11 @@ def _lease(spec: ClusterSpec, paid_until: float | None, now: float) -> dict[str,
     """The lease as the agent takes it; the node ends itself after the server would, before its money ends."""
     terms = {"presence_s": spec.presence_s, "envelope_s": spec.envelope_s}
     return terms if paid_until is None else terms | {"paid_s": max(0.0, paid_until - now - END_S / 2)}
+
+
+def _noted(notices: Sequence[dict[str, Any]] | None) -> tuple[tuple[str, float], ...]:
+    """What an agent heard of its infra, as (kind, at)."""
+    return tuple((str(found.get("kind")), float(found.get("at") or 0)) for found in notices or ())
 
 
 def _choose(machines: Sequence[Machine], token: str, *, any_token: bool) -> Machine | None:

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skynb.control.records import Decision
+from skynb.control.records import Decision, Record
+from skynb_clusters.contract import Machine
 from skynb_clusters.deciders.cluster import DRAIN_S
 from skynb_clusters.deciders.node import _STEPS as NODE_STEPS
 from skynb_clusters.deciders.node import AgentSeen, MachineSeen, NodeView, decide_node
 from skynb_clusters.deciders.views import Idle, JobSeen
-from skynb_clusters.records import Autostop, ClusterSpec, ClusterState, NodeState
+from skynb_clusters.records import Autostop, ClusterSpec, ClusterState, NodeState, Offer
 from tests.support.world import World
 
 
@@ -337,3 +338,39 @@ def test_every_state_of_a_node_has_an_answer(status, target, presence):
         assert isinstance(decision, Decision)
         if decision.final:
             assert presence != "unknown" or status == "PENDING", "G3: final without seeing absence"
+
+
+def test_a_notice_of_the_infra_is_told_once():
+    """Whatever is repeated, in whatever order; a new one is told beside the old."""
+    state = NodeState(machine="m", token="t")
+    record = Record(
+        id="node-a-0", kind="node", name="0", parent="cluster-a", owner="me", status="UP", target="UP"
+    )
+    first, second = ("rebalance", 1.0), ("preemption", 2.0)
+    told = []
+    for notices in ((), (first,), (first,), (second, first), (second,), (first,)):
+        agent = AgentSeen("answering", notices=notices)
+        machine = MachineSeen("present", Machine(id="m", token="t", state="running", tags={}))
+        view = NodeView(state=state, offer=Offer(cloud="x", instance_type="y"), machine=machine, agent=agent)
+        decision = decide_node(record, view, 1.0)
+        state = decision.state or state
+        told += [
+            (event.data["kind"], event.data["at"]) for event in decision.events if event.name == "node.notice"
+        ]
+    assert told == [first, second]
+
+
+def test_a_machine_that_was_off_is_reached_at_its_new_address():
+    """A stop and a start may move it; the agent is started where the machine is now."""
+    state = NodeState(machine="m", token="t", address="10.0.0.1", reach="old")
+    record = Record(
+        id="node-a-0", kind="node", name="0", parent="cluster-a", owner="me", status="BOOTING", target="UP"
+    )
+    now = Machine(id="m", token="t", state="running", tags={}, address="10.0.0.1", reach="new")
+    view = NodeView(
+        state=state,
+        offer=Offer(cloud="x", instance_type="y"),
+        machine=MachineSeen("present", now),
+        agent=AgentSeen("silent"),
+    )
+    assert decide_node(record, view, 1.0).state.reach == "new"

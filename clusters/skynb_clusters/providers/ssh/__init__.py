@@ -1,0 +1,1 @@
+"""Infra `ssh`: machines are allocations on hosts that somebody has, in pools. Start at `provider.py`."""

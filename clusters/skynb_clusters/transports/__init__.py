@@ -1,0 +1,1 @@
+"""Ways to a node that providers share; each fulfils the Transport contract."""
