@@ -115,6 +115,10 @@ class Connection:
                 f"no answer at {host}:{port} from {self.where}", why=str(error), retryable="unknown"
             ) from None
 
+    def ready(self) -> None:
+        """Connect, unless there is a connection; ProviderError or AuthError."""
+        self._first()
+
     def release(self, line: Line) -> None:
         """A program has ended; a line that was made for want of room goes with its last one."""
         with self._lock:

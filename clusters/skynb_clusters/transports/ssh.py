@@ -119,6 +119,10 @@ class SshTransport:
         process.close()
         raise ProviderError(f"no answer at {target}", why=why, retryable="unknown")
 
+    def ready(self) -> None:
+        """Connect, unless there is a connection; ProviderError or AuthError."""
+        self._connection().ready()
+
     def _connection(self) -> Connection:
         return connection(route(self.entry, self._alias, self._password), self._book)
 

@@ -64,7 +64,8 @@ class Hosts:
         raise ProviderError(f"host {host.name} did not answer {verb}", why=why, retryable="unknown")
 
     def facts(self, host: Host) -> Facts:
-        """What a host has, at most ten minutes old; ProviderError or AuthError."""
+        """What a host that is reached now has, at most ten minutes old; ProviderError or AuthError."""
+        self.transport(host, root=".", home=".").ready()
         return self._look(host).result()
 
     def known(self, hosts: Sequence[Host], seconds: float) -> dict[Host, Facts]:
