@@ -80,7 +80,7 @@ class NodeState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     place: where the infra says the machine is. boots: starts of this machine after its first; what ran on it
     before is gone. lost_agent: the agent that will never come back. absent_at: when the infra first said that
-    the machine is gone. billed_from .. settled_to: seconds settled so far; billed_to: when the infra says that it
+    the machine is gone. billed_from .. settled_to: seconds settled so far; billed_to: when the infra says it
     charges no more; settled_micro, reserved_micro: micro-dollars settled and held.
     """
 
