@@ -2,8 +2,8 @@
 
 Every commit, every call of the provider and every call of an agent that changes something is a numbered
 point. `crash=(number, how)` ends the server there, before or after the deed, and starts another one on the
-same ledger and the same world; with "response lost" the server lives and hears an error although the deed
-is done.
+same ledger and the same world; with "response lost" the server lives and hears an error although the deed is
+done.
 """
 
 from __future__ import annotations

@@ -76,8 +76,14 @@ class LocalProvider(Provider):
             return (Check(infra="local", ok=False, detail=str(error), mend=mend),)
         return (Check(infra="local", ok=True, detail=f"this machine, {os.cpu_count()} CPUs"),)
 
+    @staticmethod
+    def named(request: NodeRequest) -> Machine:
+        """The machine that this request makes, before anything of it is known but its name."""
+        name = f"local-{hashlib.sha256(request.token.encode()).hexdigest()[:12]}"
+        return Machine(id=name, token=request.token, state="pending", tags=request.tags)
+
     def create(self, request: NodeRequest) -> Machine:
-        machine_id = f"local-{hashlib.sha256(request.token.encode()).hexdigest()[:12]}"
+        machine_id = self.named(request).id
         place = self._folder / machine_id
         with self._lock():
             card = self._card(place)

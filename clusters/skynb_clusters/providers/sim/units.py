@@ -41,7 +41,7 @@ class Unit(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One machine.
 
     marks: what faults made of it. hidden_until: not listed before. shown_until: listed as running until then.
-    disk: another number is another, empty disk.
+    disk: another number is another, empty disk. played: the boot and disk that real processes stand for.
     """
 
     id: str
@@ -66,6 +66,7 @@ class Unit(msgspec.Struct, kw_only=True, omit_defaults=True):
     hidden_until: float = 0.0
     shown_until: float = 0.0
     boots: int = 1
+    played: str = ""
     disk: int = 1
 
     @property

@@ -133,6 +133,14 @@ class World:
         if unit is not None and "no-guest-end" not in unit.marks:
             self._end(machine_id, "stop" if mode == "stop" else "terminate", by="node", faultless=True)
 
+    def power_off(self, machine_id: str) -> None:
+        """The machine is off at once: its host failed. The disk stays."""
+        now = self.pass_time()
+        unit = self.memory.units.get(machine_id)
+        if unit is not None and unit.state in {"pending", "running"}:
+            unit.plan(now, "crash")
+            self.pass_time()
+
     def unit(self, machine_id: str) -> Unit | None:
         """The machine as it is now, whatever lists say."""
         self.pass_time()
