@@ -191,6 +191,7 @@ def test_a_node_that_ends_itself_is_not_saved_by_who_looks(provider):
         machine = provider.create(request(f"ends-itself-{number}"))
         process = provider.transport(machine).exec(provider.end_command(machine, "down"))
         until(lambda: not provider.list({}).machines)
+        process.wait(10)
         process.close()
     assert sorted(path.name for path in provider._folder.iterdir()) == ["lock"]
 
