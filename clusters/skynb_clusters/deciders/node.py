@@ -177,7 +177,9 @@ def _booting(record: Record, view: NodeView, now: float) -> Decision:
         if state.attempts >= BOOT_ATTEMPTS:
             return _failed(state, outcome.error)
         return Decision(reason=str(outcome.error.get("what")), wake_in=min(0.5 * 2.0**state.attempts, 30.0))
-    tried = msgspec.structs.replace(state, attempts=state.attempts + 1)
+    tried = msgspec.structs.replace(
+        state, attempts=state.attempts + 1, address=machine.address, reach=machine.reach
+    )
     return Decision(state=tried, effects=(StartAgent(machine.id),), wake_in=HEARTBEAT_S)
 
 

@@ -121,6 +121,7 @@ class SimProvider(Provider):
         """A deed in the world as it is now; the processes follow, and what came of it is kept."""
         with self._memory() as memory:
             world = World(memory, time.time, TERMS, Market(memory.seed, memory.began_at))
+            self._follow(world)  # before, so that whatever is listed as running does run
             try:
                 return deed(world)
             finally:
