@@ -10,7 +10,20 @@ from contextlib import contextmanager
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Engine, Row, and_, create_engine, event, func, insert, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Row,
+    and_,
+    bindparam,
+    create_engine,
+    event,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from skynb.control import budgets, schema
 from skynb.control.budgets import Budget
@@ -21,6 +34,32 @@ from skynb.errors import ConflictError
 
 _BATCH = 500
 _RECORD_COLUMNS = [schema.records.c[name] for name in Record.__struct_fields__]
+_RECORD = schema.records.c
+
+# Every step of the reconciler runs these. Building a statement costs more than SQLite needs to answer it.
+_GET = select(*_RECORD_COLUMNS).where(_RECORD.id == bindparam("key"))
+_CHILDREN = (
+    select(*_RECORD_COLUMNS)
+    .where(_RECORD.parent == bindparam("key"))
+    .order_by(_RECORD.created_at, _RECORD.id)
+)
+_CLAIM = (
+    update(schema.records)
+    .where(
+        _RECORD.id == bindparam("key"),
+        or_(
+            _RECORD.claim_owner.is_(None),
+            _RECORD.claim_owner == bindparam("server"),
+            _RECORD.claim_until < bindparam("now"),
+        ),
+    )
+    .values(
+        claim_owner=bindparam("server"),
+        claim_token=bindparam("life"),
+        claim_until=bindparam("until"),
+    )
+)
+_APPEND = insert(schema.events)
 
 
 class StaleWriteError(Exception):
@@ -96,7 +135,7 @@ class Transaction:
         return record
 
     def get(self, record_id: str) -> Record | None:
-        row = self._db.execute(select(*_RECORD_COLUMNS).where(schema.records.c.id == record_id)).first()
+        row = self._db.execute(_GET, {"key": record_id}).first()
         return _record(row) if row else None
 
     def find(self, kind: str, name: str, *, parent: str | None = None) -> Record | None:
@@ -131,9 +170,7 @@ class Transaction:
 
     def children(self, parent: str) -> list[Record]:
         """Every record below this one, final or not, by kind and age."""
-        table = schema.records.c
-        query = select(*_RECORD_COLUMNS).where(table.parent == parent).order_by(table.created_at, table.id)
-        return [_record(row) for row in self._db.execute(query)]
+        return [_record(row) for row in self._db.execute(_CHILDREN, {"key": parent})]
 
     def below(self, kind: str, parents: Sequence[str]) -> dict[str, list[Record]]:
         """Children of that kind by parent, oldest first; a query for each 500 parents."""
@@ -182,17 +219,8 @@ class Transaction:
     def claim(self, record_id: str, claim: Claim) -> bool:
         """Hold a record for `claim.ttl` seconds. False while another living server holds it."""
         now = self._clock.now()
-        table = schema.records
-        free = or_(
-            table.c.claim_owner.is_(None),
-            table.c.claim_owner == claim.owner,
-            table.c.claim_until < now,
-        )
-        done = self._db.execute(
-            update(table)
-            .where(table.c.id == record_id, free)
-            .values(claim_owner=claim.owner, claim_token=claim.token, claim_until=now + claim.ttl)
-        )
+        hold = {"server": claim.owner, "life": claim.token, "until": now + claim.ttl}
+        done = self._db.execute(_CLAIM, {"key": record_id, "now": now, **hold})
         return done.rowcount == 1
 
     def live(self) -> list[str]:
@@ -276,15 +304,8 @@ class Transaction:
     # History
 
     def append(self, entry: Event, *, record: str | None = None, scope: str | None = None) -> None:
-        self._db.execute(
-            insert(schema.events).values(
-                at=self._clock.now(),
-                record=record,
-                scope=scope,
-                name=entry.name,
-                data=msgspec.json.encode(entry.data),
-            )
-        )
+        row = {"record": record, "scope": scope, "name": entry.name, "data": msgspec.json.encode(entry.data)}
+        self._db.execute(_APPEND, {"at": self._clock.now(), **row})
 
     def events(
         self, *, after: int = 0, scope: str | None = None, record: str | None = None, limit: int = 1000

@@ -29,9 +29,9 @@ class Account:
         """A request with a token of its own, or with this one, and these tags."""
         return self._request_for(token or uuid4().hex, {OWNER: self.run, **tags})
 
-    def create(self, **tags: str) -> Machine:
-        """A new machine, once it runs."""
-        made = self.provider.create(self.request(**tags))
+    def create(self, request: NodeRequest | None = None, **tags: str) -> Machine:
+        """A new machine, once it runs: as in the request, else a usual one with these tags."""
+        made = self.provider.create(request or self.request(**tags))
         self.wait(made, "running")
         return self.find(made) or made
 

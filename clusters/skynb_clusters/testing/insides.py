@@ -6,8 +6,9 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from threading import Timer
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
 import pytest
 
 from skynb.errors import ProviderError
@@ -126,7 +127,9 @@ class InsideTests(AccountTests):
         """`end_command`, run on the machine, stops or ends it, and billing if the provider says so."""
         if mode == "stop" and not account.provider.capabilities.stop:
             pytest.skip("it cannot stop")
-        made = account.create()
+        asked = account.request()
+        on_shutdown: Literal["stop", "terminate"] = "stop" if mode == "stop" else "terminate"
+        made = account.create(msgspec.structs.replace(asked, on_shutdown=on_shutdown))
         command = account.provider.end_command(made, "stop" if mode == "stop" else "down")
         process = account.provider.transport(made).exec(list(command))
         ended: tuple[MachineState | None, ...] = ("stopped",) if mode == "stop" else tuple(GONE)

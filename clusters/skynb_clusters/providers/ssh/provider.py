@@ -151,7 +151,9 @@ class SshProvider(Provider):
         return Listing(tuple(machines), tuple(blind))
 
     def start(self, machine: Machine) -> None:
-        """A machine here runs for as long as it is there."""
+        """A machine here runs for as long as it is there; ProviderError if it is not seen."""
+        if machine.id not in {one.id for one in self.list({}).machines}:
+            raise ProviderError(f"there is no machine {machine.id}", retryable="unknown")
 
     def stop(self, machine: Machine) -> None:
         raise ProviderError("a host of a pool cannot be stopped", retryable="no")
