@@ -275,7 +275,8 @@ class Transaction:
         for entry in decision.spend:
             self._spend(entry, record=record.id, scope=scope)
             budgets.book(self._db, entry, scope=scope, owner=record.owner, at=now)
-        if any(entry.entry == "reserve" and not entry.owed for entry in decision.spend):
+        promised = (one for one in decision.spend if one.entry == "reserve" and not one.owed)
+        if not all(one.rehearsed for one in promised):  # a rehearsal is bound by no budget
             budgets.check(self._db, scope=scope, owner=record.owner, at=now)
         for move in decision.moves:
             self.move(move)

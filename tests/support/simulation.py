@@ -86,7 +86,9 @@ class Simulation:
         self.agents = Agents(self.world, self.clock.now, self.point)
         self.provider = SimulatedProvider(self)
         self.broken: list[str] = []
+        self.moves: set[tuple[str, str, str]] = set()
         self._finals: dict[str, str] = {}
+        self._statuses: dict[str, str] = {}
         self._folder = TemporaryDirectory(prefix="skynb-sim-", dir=_memory_disk())
         self._home = Path(self._folder.name)
         shutil.copyfile(_template(), self._home / "ledger.db")
@@ -107,7 +109,7 @@ class Simulation:
 
     def launch(self, name: str, **task: Any) -> None:
         """A cluster, on simulated machines; asked again if the server crashed before it was written."""
-        options = {key: task.pop(key) for key in ("autostop",) if key in task}
+        options = {key: task.pop(key) for key in ("autostop", "budget_micro") if key in task}
         resources = {"infra": "sim/aws/us-east-1", "instance_type": "g5.xlarge"}
         config, secrets = Task(**({"resources": resources} | task)).to_wire()
         request = LaunchRequest(task=config, secrets=secrets, cluster_name=name, **options)
@@ -229,6 +231,30 @@ class Simulation:
         if record.kind == "node" and (alive := self.living(record.id)):
             self.broken.append(f"{record.id} is {record.status} and {alive} live")
 
+    def written(self, record: Record) -> None:
+        """A record is committed; moves: (kind, status before, status now), of all records ever."""
+        before = self._statuses.get(record.id, record.status)
+        self._statuses[record.id] = record.status
+        if before != record.status:
+            self.moves.add((record.kind, before, record.status))
+
+    def crash_after(self, points: int, how: How) -> None:
+        """Crash once more, so many points from now."""
+        self._crash[len(self.points) + points] = how
+
+    def calm(self) -> None:
+        """No crash and no fault from here on, and every machine can be reached."""
+        self._crash = {}
+        self.world.lift()
+        for unit in self.world.memory.units.values():
+            unit.marks.pop("mute", None)
+
+    def kill_server(self, away_s: float = 0.0) -> None:
+        """The server ends between two steps; the next one starts after so many seconds."""
+        self._away_s, before = away_s, self._away_s
+        self._restart()
+        self._away_s = before
+
     def living(self, record: str = "") -> list[str]:
         """Machines of this server, or of one record of it, that are not gone."""
         self.world.pass_time()
@@ -322,19 +348,25 @@ class NumberedLedger(Ledger):
         number = -1
         simulation = self._simulation
         with super().transaction() as tx:
-            writes = _watch(tx, simulation.ended)
+            written: list[Record] = []
+            writes = _watch(tx, simulation.ended, written)
             yield tx
             if writes:
                 number = len(simulation.points)
                 simulation.points.append(f"commit {writes[0]}")
                 if simulation._crash.get(number) == "before":
                     raise Crash
+        for record in written:
+            simulation.written(record)
         if number >= 0 and simulation._crash.get(number) in {"after", "response lost"}:
             raise Crash
 
 
-def _watch(tx: Transaction, ended: Callable[[Record], None]) -> list[str]:
-    """What this transaction writes; a renewed claim is nothing. ended(record) is called with final ones."""
+def _watch(tx: Transaction, ended: Callable[[Record], None], kept: list[Record]) -> list[str]:
+    """What this transaction writes; a renewed claim is nothing. ended(record) is called with final ones.
+
+    kept: gets every record as it was written.
+    """
     writes: list[str] = []
     for name in ("commit", "note", "insert", "move", "amend", "append"):
         method = getattr(tx, name)
@@ -342,8 +374,10 @@ def _watch(tx: Transaction, ended: Callable[[Record], None]) -> list[str]:
         def noted(*args: Any, _name: str = name, _method: Any = method, **options: Any) -> Any:
             writes.append(_name)
             written = _method(*args, **options)
-            if isinstance(written, Record) and written.final:
-                ended(written)
+            if isinstance(written, Record):
+                kept.append(written)
+                if written.final:
+                    ended(written)
             return written
 
         setattr(tx, name, noted)

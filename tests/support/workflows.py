@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from skynb_clusters.providers.sim.fault_names import FAULTS
 from skynb_clusters.providers.sim.faults import parse_faults
 from skynb_clusters.providers.sim.units import Terms
 from skynb_clusters.providers.sim.world import FOREIGN_OWNER
@@ -17,6 +18,11 @@ from tests.support.simulation import LEASE, At, Simulation
 NAME = "c"
 ENDED = {"TERMINATED", "FAILED"}
 BRISK = Terms(boot_s=2.0, stop_s=1.0, end_s=1.0, consistency_s=1.0)  # fewer looks while nothing happens
+
+WITHIN = 0.9  # seconds that a list may be late: less than the window that the provider names
+SOUP = sorted(
+    name for name, sort in FAULTS.items() if sort.on not in {"boot", "bill", "check"} and not sort.lie
+)
 
 
 class Workflow(NamedTuple):

@@ -29,11 +29,15 @@ class Account:
         """A request with a token of its own, or with this one, and these tags."""
         return self._request_for(token or uuid4().hex, {OWNER: self.run, **tags})
 
-    def create(self, request: NodeRequest | None = None, **tags: str) -> Machine:
-        """A new machine, once it runs: as in the request, else a usual one with these tags."""
-        made = self.provider.create(request or self.request(**tags))
-        self.wait(made, "running")
-        return self.find(made) or made
+    def create(self, **tags: str) -> Machine:
+        """A new machine with these tags, once it runs."""
+        return self.made(self.request(**tags))
+
+    def made(self, request: NodeRequest) -> Machine:
+        """The machine of this request, once it runs."""
+        machine = self.provider.create(request)
+        self.wait(machine, "running")
+        return self.find(machine) or machine
 
     def seen(self, tags: Mapping[str, str] | None = None, region: str | None = None) -> Sequence[Machine]:
         """Machines of this run that are not ended, with these tags."""

@@ -129,7 +129,7 @@ class InsideTests(AccountTests):
             pytest.skip("it cannot stop")
         asked = account.request()
         on_shutdown: Literal["stop", "terminate"] = "stop" if mode == "stop" else "terminate"
-        made = account.create(msgspec.structs.replace(asked, on_shutdown=on_shutdown))
+        made = account.made(msgspec.structs.replace(asked, on_shutdown=on_shutdown))
         command = account.provider.end_command(made, "stop" if mode == "stop" else "down")
         process = account.provider.transport(made).exec(list(command))
         ended: tuple[MachineState | None, ...] = ("stopped",) if mode == "stop" else tuple(GONE)

@@ -11,7 +11,7 @@ from skynb_clusters.providers.sim.fault_names import FAULTS
 from skynb_clusters.providers.sim.faults import parse_faults
 from skynb_clusters.providers.sim.world import FOREIGN_OWNER
 from tests.support.simulation import Simulation
-from tests.support.workflows import BRISK, ENDED, NAME, finish, promises
+from tests.support.workflows import BRISK, ENDED, NAME, SOUP, WITHIN, finish, promises
 
 UNSEEABLE = {
     "tag-lost",
@@ -55,12 +55,6 @@ def test_a_lasting_fault_breaks_no_promise(name):
     """The same where the fault strikes every time, until it is lifted."""
     with lived(name) as simulation:
         assert list(promises(simulation)) == []
-
-
-WITHIN = 0.9  # seconds that a list may be late: less than the window that the provider names
-SOUP = sorted(
-    name for name, sort in FAULTS.items() if sort.on not in {"boot", "bill", "check"} and not sort.lie
-)
 
 
 def soup(rounds: int, seed: int) -> None:
@@ -154,5 +148,15 @@ def test_nothing_is_believed_gone_while_the_cloud_is_away():
         assert simulation.status(NAME) == "TERMINATING"
         assert len(simulation.living()) == 1
         simulation.world.lift()
+        finish(simulation)
+        assert list(promises(simulation)) == []
+
+
+def test_a_rehearsal_beyond_its_budget_goes_on():
+    """Rehearsed money is bound by no cap: the cluster comes up, and the server does not try for ever."""
+    with Simulation(terms=BRISK) as simulation:
+        simulation.launch(NAME, num_nodes=2, budget_micro=100_000)
+        simulation.until(lambda: simulation.status(NAME) == "UP", 600)
+        assert len(simulation.points) < 200
         finish(simulation)
         assert list(promises(simulation)) == []

@@ -1,4 +1,4 @@
-"""Infra `aws` keeps the provider contract: boto3, an EC2 of its own behind HTTP, and machines that are hosts."""
+"""Infra `aws` keeps the provider contract: boto3, an EC2 behind HTTP, and machines that are hosts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class TestAws(ProviderConformance):
 
     @pytest.fixture(scope="class")
     @classmethod
-    def provider(cls, cloud, tmp_path_factory):
+    def provider(cls, cloud, tmp_path_factory):  # noqa: ARG003 - wanted for its effect
         cls._home = tmp_path_factory.mktemp("conformance") / "aws"
         return AwsProvider(cls._home)
 
