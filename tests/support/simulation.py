@@ -113,7 +113,12 @@ class Simulation:
         resources = {"infra": "sim/aws/us-east-1", "instance_type": "g5.xlarge"}
         config, secrets = Task(**({"resources": resources} | task)).to_wire()
         request = LaunchRequest(task=config, secrets=secrets, cluster_name=name, **options)
-        self._ask(lambda desk, tx: desk.launch(tx, request, "ann")[1], unless=lambda: self.cluster(name))
+
+        def there() -> bool:
+            cluster = self.cluster(name)
+            return cluster is not None and not cluster.final
+
+        self._ask(lambda desk, tx: desk.launch(tx, request, "ann")[1], unless=there)
 
     def exec(self, name: str, **task: Any) -> None:
         config, secrets = Task(**task).to_wire()

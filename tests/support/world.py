@@ -337,4 +337,5 @@ def copy_of(world: World) -> World:
         events=list(world.events),
         money=dict(world.money),
         created=list(world.created),
+        paid=dict(world.paid),
     )
