@@ -261,7 +261,7 @@ _TOLD: dict[str, tuple[bool, Callable[[Mapping[str, Any]], str], bool]] = {
     "launch.won": (False, lambda data: f"{_offer(data)} came first and is kept; the others end", False),
     "launch.waiting": (False, _waits, False),
     "launch.failed": (False, _gave_up, False),
-    "cluster.up": (False, lambda data: "it is up: every node's agent answered", False),
+    "cluster.up": (False, _plain("it is up: every node's agent answered"), False),
     "cluster.hurt": (
         False,
         lambda data: f"it is not whole: node {', '.join(map(str, data.get('nodes', ())))} is missing",
