@@ -183,3 +183,25 @@ def test_processes_are_found_without_proc_as_well():
         child.kill()
         child.wait()
     assert processes.start_time(child.pid) is None
+
+
+def test_a_node_that_ends_itself_is_not_saved_by_who_looks(provider):
+    """A list while the end command is at work does not end that command: the machine goes, whole."""
+    for number in range(3):
+        machine = provider.create(request(f"ends-itself-{number}"))
+        process = provider.transport(machine).exec(provider.end_command(machine, "down"))
+        until(lambda: not provider.list({}).machines)
+        process.wait(10)
+        process.close()
+    assert sorted(path.name for path in provider._folder.iterdir()) == ["lock"]
+
+
+def test_an_end_that_was_cut_short_is_finished_by_who_looks(provider):
+    """The end command was killed after it had begun: the next lists end the machine."""
+    machine = provider.create(request())
+    place = provider._folder / machine.id / "machine.json"
+    card = msgspec.json.decode(place.read_bytes())
+    place.write_bytes(msgspec.json.encode(card | {"ending_at": time.time() - 60}))
+    processes.end_marked(mark(machine), grace_s=0)
+    until(lambda: not [one for one in provider.list({}).machines if one.state != "terminated"])
+    assert provider.list({}).machines == ()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import time
-
 import pytest
 
 from tests.support.site import site, until
@@ -53,22 +50,44 @@ def test_a_gang_on_two_hosts(here, pool, tmp_path):
     assert [leftovers(host) for host in pool] == [([], b"")] * 2
 
 
-def test_a_full_pool_says_so_and_serves_the_next(here, pool):
-    """Both hosts are taken by one cluster; the next one waits, and gets a host when the first goes."""
+def test_a_taken_pool_is_told_and_serves_later(here, pool):
+    """While one cluster holds both hosts the next says why it waits or fails; after it a launch runs."""
     here.launch("first", num_nodes=2, run="true", resources={"infra": "ssh/lab"})
     until(lambda: here.cluster("first").status == "UP")
-    here.launch("next", run="echo served", resources={"infra": "ssh/lab"})
-    until(lambda: "room" in here.events("next") or "taken" in here.events("next"))
-    here.down("first")
-    until(lambda: here.cluster("first").final)
-    assert here.cluster("next").status in {"INIT", "UP", "FAILED", "TERMINATED"}
+    here.launch("second", run="true", resources={"infra": "ssh/lab"})
+    until(lambda: "taken" in told(here, "second"))
+    for name in ("second", "first"):
+        here.down(name)
+        until(lambda name=name: here.cluster(name).final)
+    number = here.launch("third", run="echo served", resources={"infra": "ssh/lab"}).job
+    assert ended(here, "third", number).status == "SUCCEEDED"
+    assert here.log("third", number) == "served\n"
+    here.down("third")
+    until(lambda: here.cluster("third").final)
 
 
-@pytest.mark.skipif("SKYNB_TEST_MEASURE" not in os.environ, reason="measures; set SKYNB_TEST_MEASURE")
-def test_measure_first_line(here, pool):
-    """Prints the seconds from asking to the first line, without and with an agent."""
-    for turn in ("absent", "present"):
-        began = time.monotonic()
-        number = here.launch("fast", run="echo first", resources={"infra": "ssh/lab"}).job
-        until(lambda number=number: "first" in here.log("fast", number))
-        print(f"first line, agent {turn}: {time.monotonic() - began:.2f} s")
+def test_a_crashed_host_comes_back(here, pool):
+    """The host dies and boots again with its disk: the cluster's agent is started anew and runs jobs."""
+    number = here.launch("lives", run="hostname", resources={"infra": "ssh/lab"}).job
+    assert ended(here, "lives", number).status == "SUCCEEDED"
+    (home,) = [host for host in pool if host.name == here.log("lives", number).strip()]
+    home.kill()
+    home.boot()
+    number = until(lambda: ran(here, "lives"), 60)
+    assert here.log("lives", number) == f"{home.name}\n"
+    here.down("lives")
+    until(lambda: here.cluster("lives").final)
+    assert leftovers(home) == ([], b"")
+
+
+def ran(here, name: str) -> int:
+    """The number of a job that ran to its end just now; 0 while the cluster takes or ends none."""
+    number = here.exec(name, run="hostname")
+    job = ended(here, name, number)
+    return number if job.status == "SUCCEEDED" else 0
+
+
+def told(here, name: str) -> str:
+    """All that the cluster's events say."""
+    stream = here.http.stream(f"/clusters/{name}/events", {"follow": "0"})
+    return " ".join(str(event.data) for event in stream)

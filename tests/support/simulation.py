@@ -180,12 +180,13 @@ class Simulation:
 
     def until(self, condition: Callable[[], Any], limit_s: float = 7200.0) -> None:
         """Go on until it holds; AssertionError with what is known if it does not within the time."""
-        end = self.clock.time + limit_s
-        looked = -1
+        end, looked, crashes = self.clock.time + limit_s, -1, self.crashes
         while looked == len(self.points) or not condition():  # only what is written can change it
             assert self.clock.time < end, self.story()
             looked = len(self.points)
             self.turn(end)
+            if crashes != self.crashes:  # the time that the server was away is not the cluster's
+                end, crashes = self.clock.time + limit_s, self.crashes
 
     def sleep(self, seconds: float) -> None:
         """Let time pass, everybody at work."""

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
+
 from skynb_clusters.providers.sim.faults import parse_faults
 from skynb_clusters.providers.sim.units import Terms
 from skynb_clusters.providers.sim.world import FOREIGN_OWNER
@@ -29,7 +31,11 @@ class Workflow(NamedTuple):
 UP: tuple[tuple[Any, ...], ...] = (("launch", {}), ("await", "UP"))
 WORKFLOWS = (
     Workflow("launch", (("launch", {"run": "sleep 5"}), ("await", "UP"), ("await jobs",))),
-    Workflow("exec", (*UP, ("exec", {"run": "sleep 5"}), ("await jobs",))),
+    Workflow(
+        "exec",
+        (*UP, ("exec", {"run": "sleep 5"}), ("await jobs",)),
+        terms=msgspec.structs.replace(BRISK, bills_boot=False),
+    ),
     Workflow("stop", (*UP, ("stop",), ("await", "STOPPED"), ("sleep", 60))),
     Workflow("start", (*UP, ("stop",), ("await", "STOPPED"), ("start",), ("await", "UP"))),
     Workflow("down with a job", (("launch", {"run": "sleep 900"}), ("await running",))),
@@ -44,6 +50,11 @@ WORKFLOWS = (
     Workflow("gang of 4", (("launch", {"num_nodes": 4, "run": "sleep 5"}), ("await", "UP"), ("await jobs",))),
     Workflow("partial gang", (("launch", {"num_nodes": 2}), ("await", "UP")), faults="partial-gang times=2"),
     Workflow("down while launching", (("launch", {}), ("sleep", 5))),
+    Workflow(
+        "down before it is seen",
+        (("launch", {}), ("sleep", 0.2)),
+        faults="create-response-lost times=1; create-visible-late value=0.9",
+    ),
     Workflow("stop while launching", (("launch", {}), ("sleep", 5), ("stop",), ("await", "STOPPED"))),
     Workflow(
         "repair",

@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -38,13 +39,17 @@ from skynb_clusters.providers.processes import end_marked, marked, start_time
 
 _MARK = "SKYNB_LOCAL_MACHINE"
 _INIT = "trap 'exit 0' TERM INT; while :; do sleep 86400 & wait $!; done"
+_PATIENCE_S = 10.0
 _SOCKET_PATH_LIMIT = 100
 _PASSED_ON = ("LANG", "TZ", "USER", "LOGNAME", "LD_LIBRARY_PATH", "CUDA_HOME")
 _PASSED_ON_PREFIXES = ("LC_", "SSL_CERT_", "PIP_", "UV_", "CURL_CA_", "REQUESTS_CA_")
 
 
 class _Card(msgspec.Struct, kw_only=True):
-    """machine.json: what the infra knows of a machine. Written before its first process starts."""
+    """machine.json: what the infra knows of a machine. Written before its first process starts.
+
+    ending_at: when it began to end for good, 0 while it does not.
+    """
 
     id: str
     token: str
@@ -53,6 +58,7 @@ class _Card(msgspec.Struct, kw_only=True):
     init_pid: int = 0
     init_born: str = ""
     ended_by: str = ""
+    ending_at: float = 0.0
 
 
 class LocalProvider(Provider):
@@ -135,10 +141,21 @@ class LocalProvider(Provider):
     def terminate_here(self, machine_id: str) -> None:
         """Terminate, from the server or from the machine itself."""
         place = self._folder / machine_id
+        with self._lock():
+            if card := self._card(place):  # whoever lists must not end the program that ends the machine
+                card.ending_at = time.time()
+                self._write(place, card)
         end_marked(f"{_MARK}={machine_id}")
         with self._lock():
-            if place.exists():  # renaming first makes the end atomic for whoever lists
-                place.rename(place.with_name(f".ended-{machine_id}"))
+            self._bury(place)
+        self._clear()
+
+    def _bury(self, place: Path) -> None:
+        """Renaming makes the end atomic for whoever lists."""
+        if place.exists():
+            place.rename(place.with_name(f".ended-{place.name}"))
+
+    def _clear(self) -> None:
         for leftover in self._folder.glob(".ended-*"):
             end_marked(f"{_MARK}={leftover.name.removeprefix('.ended-')}")
             shutil.rmtree(leftover, ignore_errors=True)
@@ -169,7 +186,9 @@ class LocalProvider(Provider):
         """Without its init a machine is off: it crashed, was stopped, or its creation was cut short."""
         alive = bool(card.init_pid) and start_time(card.init_pid) == card.init_born
         state: MachineState = "running" if alive else "stopped"
-        if not alive and marked(f"{_MARK}={card.id}"):
+        if card.ending_at and not alive:
+            state = self._ending(place, card)
+        elif not alive and marked(f"{_MARK}={card.id}"):
             end_marked(f"{_MARK}={card.id}", grace_s=0)
         return Machine(
             id=card.id,
@@ -179,6 +198,16 @@ class LocalProvider(Provider):
             address=card.address,
             ended_by=card.ended_by,
         )
+
+    def _ending(self, place: Path, card: _Card) -> MachineState:
+        """Somebody is ending it; if that one was itself ended, whoever looks finishes it."""
+        if time.time() - card.ending_at > _PATIENCE_S:
+            end_marked(f"{_MARK}={card.id}", grace_s=0)
+        if marked(f"{_MARK}={card.id}"):
+            return "terminating"
+        self._bury(place)
+        self._clear()
+        return "terminated"
 
     def _places(self) -> Sequence[Path]:
         return sorted(self._folder.glob("local-*")) if self._folder.exists() else []

@@ -204,7 +204,7 @@ def test_a_machine_ends_itself(lab, pools):
 
 
 def test_two_users_share_a_host_and_not_their_secrets(lab, pools):
-    """Each sees their own machines only, cannot read the other's card, nor free or forge the other's claim."""
+    """Each sees their own machines only; nobody reads another's card, nor frees or forges a claim."""
     host = lab.up("users")
     host.add_user("ann")
     host.add_user("bob")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from skynb.errors import SpecError
@@ -55,6 +57,39 @@ def test_a_lasting_fault_breaks_no_promise(name):
         assert list(promises(simulation)) == []
 
 
+WITHIN = 0.9  # seconds that a list may be late: less than the window that the provider names
+SOUP = sorted(
+    name for name, sort in FAULTS.items() if sort.on not in {"boot", "bill", "check"} and not sort.lie
+)
+
+
+def soup(rounds: int, seed: int) -> None:
+    """Four faults at once, each striking once or twice, at random moments of a life."""
+    chance = random.Random(seed)
+    for _ in range(rounds):
+        lines = [
+            f"{name} times={chance.choice([1, 1, 2])} after={chance.choice([0, 2, 5, 200, 205, 230, 260])}"
+            + (f" value={WITHIN}" if FAULTS[name].deed in {"late", "stale", "flap"} else "")
+            for name in chance.sample(SOUP, 4)
+        ]
+        once = [line.replace("times=2", "times=1") if "list-" in line else line for line in lines]
+        with lived("; ".join(once)) as simulation:
+            assert list(promises(simulation)) == [], once
+
+
+def test_several_faults_at_once_break_no_promise():
+    """A lying end while a list is empty, a lost answer while a machine is not visible, and the like."""
+    soup(25, seed=1)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("seed", range(10))
+def test_thousands_of_faults_at_once_break_no_promise(seed):
+    """The same, 2,000 times."""
+    soup(200, seed)
+
+
 def test_machines_of_others_are_never_touched():
     """A machine with our record's tags and another owner runs on after everything of ours has ended."""
     with lived("foreign-machines times=1") as simulation:
@@ -106,3 +141,18 @@ def test_a_fault_nobody_knows_is_refused(text, says):
     """One message that names the mistake."""
     with pytest.raises(SpecError, match=says):
         parse_faults(text)
+
+
+def test_nothing_is_believed_gone_while_the_cloud_is_away():
+    """G3: `down` while neither list nor end gets through waits; afterwards the machine is ended."""
+    with Simulation(terms=BRISK) as simulation:
+        simulation.launch(NAME)
+        simulation.until(lambda: simulation.status(NAME) == "UP")
+        simulation.world.put(*parse_faults("cloud-down; terminate-unreachable"))
+        simulation.down(NAME)
+        simulation.sleep(400)
+        assert simulation.status(NAME) == "TERMINATING"
+        assert len(simulation.living()) == 1
+        simulation.world.lift()
+        finish(simulation)
+        assert list(promises(simulation)) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter
 from typing import Any
 
@@ -237,3 +238,33 @@ def test_a_decision_keeps_unknown_kinds_of_state_readable():
 
     record = msgspec.structs.replace(lamp(1), state=b'{"count": 2, "later": [1]}')
     assert record.state_as(Old).count == 2
+
+
+def test_one_step_at_a_time_without_threads(ledger, clock):
+    """Without threads `step` does all its work where it stands, in the caller's own time."""
+    kind = Lamp()
+    stepped = Reconciler(ledger, [kind], Claim(owner="s", token="t"), threads=False)
+    with ledger.transaction() as tx:
+        tx.insert(lamp(1))
+    before = threading.active_count()
+    asyncio.run(stepped.step("lamp-1"))
+    assert kind.world == {"lamp-1": "on"}
+    assert stepped.queue.take_now() == "lamp-1"
+    asyncio.run(stepped.step("lamp-1"))
+    assert statuses(ledger) == {"lamp-1": "ON"}
+    assert threading.active_count() == before
+
+
+def test_a_deed_that_failed_rests_before_it_is_done_again(ledger, clock):
+    """However often the record is woken, the same deed waits for its decision's own time."""
+    kind = Lamp()
+    kind.failures = 100
+    stepped = Reconciler(ledger, [kind], Claim(owner="s", token="t"), threads=False)
+    with ledger.transaction() as tx:
+        tx.insert(lamp(1))
+    for _ in range(10):
+        asyncio.run(stepped.step("lamp-1"))
+    assert kind.deeds["lamp-1"] == 1
+    clock.time += 0.06
+    asyncio.run(stepped.step("lamp-1"))
+    assert kind.deeds["lamp-1"] == 2

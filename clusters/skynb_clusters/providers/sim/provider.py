@@ -102,7 +102,8 @@ class SimProvider(Provider):
 
     def transport(self, machine: Machine) -> Transport:
         unit = self._in_world(lambda world: world.unit(machine.id))
-        found = self._nodes.transport(_played(machine.id, unit))
+        tags = {} if unit is None else unit.tags
+        found = self._nodes.transport(LocalProvider.named(self._node_request(machine.id, tags)))
         if unit is not None and {"mute", "stranger"} & set(unit.marks):
             return Mute(found)
         return found
@@ -120,6 +121,7 @@ class SimProvider(Provider):
         """A deed in the world as it is now; the processes follow, and what came of it is kept."""
         with self._memory() as memory:
             world = World(memory, time.time, TERMS, Market(memory.seed, memory.began_at))
+            self._follow(world)  # before, so that whatever is listed as running does run
             try:
                 return deed(world)
             finally:
@@ -161,7 +163,7 @@ class SimProvider(Provider):
         world.pass_time()
         found = {machine.token: machine for machine in self._nodes.list({}).machines}
         for unit in world.memory.units.values():
-            self._follow_one(world, unit, found.pop(unit.id, None))
+            self._follow_one(world, unit, found.pop(self._node_request(unit.id, {}).token, None))
         for stray in found.values():
             self._nodes.terminate(stray)
 
@@ -176,12 +178,16 @@ class SimProvider(Provider):
         elif unit.state == "running" and unit.played != life:
             if node is not None and unit.played.rpartition(".")[2] != str(unit.disk):
                 self._nodes.terminate(node)
-            request = NodeRequest(token=unit.id, name=unit.id, tags=unit.tags, instance_type=unit.type)
-            made = self._nodes.create(request)
+            made = self._nodes.create(self._node_request(unit.id, unit.tags))
             self._nodes.start(made)
             unit.played, unit.address = life, made.address
         elif unit.state == "running" and (node is None or node.state != "running"):
             world.power_off(unit.id)
+
+    def _node_request(self, machine_id: str, tags: Mapping[str, str]) -> NodeRequest:
+        """The machine of infra `local` that plays this one; two homes with one seed share none."""
+        token = f"{self._folder.resolve()}:{machine_id}"
+        return NodeRequest(token=token, name=machine_id, tags=tags, instance_type="")
 
 
 class Mute:
@@ -195,12 +201,6 @@ class Mute:
 
     def connect(self, target: str) -> Channel:
         raise ProviderError("the machine does not answer", retryable="unknown")
-
-
-def _played(machine_id: str, unit: Unit | None) -> Machine:
-    """The machine of infra `local` that plays this one."""
-    tags = {} if unit is None else unit.tags
-    return LocalProvider.named(NodeRequest(token=machine_id, name=machine_id, tags=tags, instance_type=""))
 
 
 def _seed() -> str:

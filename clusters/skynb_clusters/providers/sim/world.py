@@ -281,7 +281,8 @@ class World:
 
     def _blurred(self, strikes: Strikes, truth: tuple[Machine, ...], now: float) -> tuple[Machine, ...]:
         """The list as the faults show it."""
-        self.memory.before = [*self.memory.before, (now, truth)][-_KEPT_LOOKS:]
+        if any(FAULTS[fault.name].deed == "stale" for fault in self.memory.faults):
+            self.memory.before = [*self.memory.before, (now, truth)][-_KEPT_LOOKS:]
         if "hide-all" in strikes:
             return ()
         if "hide-half" in strikes:

@@ -89,6 +89,23 @@ def test_a_whole_life(here, cloud):
     until(lambda: here.cluster("life").final, SECONDS)
 
 
+def test_a_zone_without_room_is_passed_over(here, cloud):
+    """The plan's first zone has no capacity; the machine is in another, and the history says why."""
+    zones = cloud.client().describe_availability_zones()["AvailabilityZones"]
+    first = min(zones, key=lambda zone: zone["ZoneId"])["ZoneName"]
+    cloud.set(no_capacity=[["m5.large", first]])
+    try:
+        launch(here, "room")
+        settled(here, "room", "UP")
+        (instance,) = cloud.instances()
+        assert instance["Placement"]["AvailabilityZone"] != first
+        assert "launch.refused" in here.events("room")
+    finally:
+        cloud.set(no_capacity=[])
+    here.down("room")
+    until(lambda: left(cloud) == [], SECONDS)
+
+
 def test_a_notice_reaches_whoever_keeps_the_history(cloud, tmp_path, monkeypatch):
     """From the metadata service of a spot machine over its agent to the server's hub."""
     for name, value in cloud.env.items():
