@@ -142,32 +142,6 @@ def autostop(
     return Clusters(sdk.autostop(name, minutes, down=down, wait_for=wait_for) for name in names)
 
 
-@click.command()
-@click.argument("machines", nargs=-1, metavar="[INFRA:ID]...")
-@click.option("-a", "--all", "every", is_flag=True, help="Show the machines that are claimed, too; end none.")
-@options.yes
-@options.output
-@options.config
-def reap(machines: tuple[str, ...], every: bool, yes: bool) -> Machines:
-    """Find machines that skynb rented and that no live record claims, and end those, or the ones named.
-
-    Another owner's machine is ended only when it is named and its first lease is over; whether its owner's
-    server lives is not known here.
-    """
-    from skynb.client import sdk
-
-    found = sdk.forgotten(every=every)
-    names = list(machines) or [one.name for one in found if one.claim == "unclaimed"]
-    here = face()
-    if every or not names or not (yes or here.asks()):
-        return found
-    here.show(found)
-    if not yes:
-        here.confirm(f"End {', '.join(names)}?")
-    here.say(f"Ended: {', '.join(sdk.reap(names)) or 'nothing'}")
-    return sdk.forgotten()
-
-
 def _named(given: Sequence[str], everything: bool) -> list[str]:
     """The clusters that are meant. NotFoundError for a name or a pattern that fits none."""
     if bool(given) == everything:
