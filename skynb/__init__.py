@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from skynb.client.sdk import tail_logs as tail_logs
     from skynb.client.sdk import what_if as what_if
     from skynb.client.sdk import why as why
+    from skynb.client.sdk import why_cluster as why_cluster
     from skynb.dask.cluster import SkyCluster as SkyCluster
     from skynb.errors import JobFailed as JobFailed
     from skynb.errors import SkynbError as SkynbError
@@ -77,6 +78,7 @@ _HOMES = {
     "tail_logs": "skynb.client.sdk",
     "what_if": "skynb.client.sdk",
     "why": "skynb.client.sdk",
+    "why_cluster": "skynb.client.sdk",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604 - the keys are strings

@@ -11,6 +11,7 @@ from skynb.cli.face import face
 from skynb.errors import NotFoundError, UnsupportedError
 
 if TYPE_CHECKING:
+    from skynb.client.causes import Story
     from skynb.client.listings import Budgets, Checks, Clusters, Costs, Events, Jobs
     from skynb.planning import GpuTable
 
@@ -121,6 +122,18 @@ def events(cluster: str | None, follow: bool, tail: int) -> Events | None:
     lines = ("  ".join(shown.cells(item, 0)) for item in sdk.follow_events(cluster, after))
     here.lines(lines, " ".join(["skynb events --follow", *filter(None, [cluster])]))
     return None
+
+
+@click.command()
+@options.cluster
+@click.option("-a", "--all", "every", is_flag=True, help="The small steps, too.")
+@options.output
+@options.config
+def why(cluster: str, every: bool) -> Story:
+    """Show why a cluster is as it is: what was asked, tried and refused, and what each step rested on."""
+    from skynb.client import sdk
+
+    return sdk.why_cluster(cluster, every=every)
 
 
 @click.command()

@@ -41,6 +41,7 @@ from skynb.wire import (
 )
 
 if TYPE_CHECKING:
+    from skynb.client.causes import Story
     from skynb.client.tasks import TaskLike
     from skynb.planning import GpuTable, Plan
     from skynb.planning.estimates import Run
@@ -306,6 +307,14 @@ def follow_events(cluster: str | None = None, after: int = 0) -> Iterator[EventI
     """The history after an event's number, and then each event as it happens, without end."""
     stream = connection().stream(_history(cluster), after=str(after))
     return (msgspec.convert(event.data, EventInfo) for event in stream)
+
+
+def why_cluster(cluster: str, *, every: bool = False) -> Story:
+    """Why a cluster is as it is: one sentence, and the causes behind it. every: the small steps, too."""
+    from skynb.client.causes import story
+
+    found = connection().call("GET", path_of(cluster), ClusterInfo)
+    return story(found, events(cluster), every=every)
 
 
 def wish(idle_minutes: float | None, wait_for: str | None, *, down: bool) -> AutostopRequest | None:

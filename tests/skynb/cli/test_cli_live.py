@@ -82,6 +82,17 @@ def test_tables_and_json_are_one_object(skynb, box):
     assert json.loads(skynb("launch", "--dryrun", "--infra", "local", "-o", "json", "true")[1])["plan"]
 
 
+def test_why_answers_in_a_sentence(skynb, box):
+    """The causes of a real life, in order; the small steps on demand; no such cluster in one line."""
+    text = skynb("why", box)[1]
+    assert text.startswith(f"{box} is UP; somebody launched it: 1 node")
+    assert "every node's agent answered" in text
+    brief, every = (json.loads(skynb("why", box, *more, "-o", "json")[1]) for more in ([], ["--all"]))
+    assert {"node.create", "node.created", "node.up"} <= {line["event"] for line in every["lines"]}
+    assert len(brief["lines"]) < len(every["lines"])
+    assert "there is no cluster 'nobody'" in skynb("why", "nobody")[2]
+
+
 def test_budgets_are_set_shown_and_taken_away(skynb):
     """A cap for everybody and one for a person; the table and JSON show both; --clear ends one."""
     assert "Nothing caps" in skynb("budget")[1] or "nothing caps" in skynb("budget")[1]
