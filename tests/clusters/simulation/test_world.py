@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from skynb.errors import CapacityError, ProviderError
 from skynb_clusters.contract import NodeRequest
-from skynb_clusters.deciders.node import _cost
+from skynb_clusters.deciders.money import cost
 from skynb_clusters.providers.sim.bill import Span, charge
 from skynb_clusters.providers.sim.faults import parse_faults
 from skynb_clusters.providers.sim.market import Market
@@ -68,7 +68,7 @@ def test_a_world_is_plain_data(clock, tmp_path):
 @given(hourly=st.integers(0, 10**9), seconds=st.floats(0, 10**7, allow_nan=False))
 def test_the_cloud_and_the_ledger_round_alike(hourly, seconds):
     """Two sums written apart, the bill's and the ledger's, agree for every price and time."""
-    assert charge(Span(0.0, hourly, seconds), 0.0) == _cost(
+    assert charge(Span(0.0, hourly, seconds), 0.0) == cost(
         Offer(cloud="x", instance_type="y", hourly_micro=hourly), seconds
     )
 
