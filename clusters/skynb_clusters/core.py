@@ -91,6 +91,10 @@ class Core:
         except KeyError:
             raise ProviderError(f"this server has no provider {offer.cloud!r}", retryable="no") from None
 
+    def can_stop(self, offer: Offer) -> bool:
+        """Whether machines of this offer can be stopped with their disk; ProviderError as `provider`."""
+        return self.provider(offer).capabilities.stop and not offer.spot
+
     def transport(self, state: NodeState) -> Transport:
         """The way to a node's machine."""
         if state.offer is None or not state.machine:

@@ -189,6 +189,17 @@ def machine_of(state: NodeState) -> Machine:
     )
 
 
+def keeps_disk(spec: ClusterSpec, *, can_stop: bool, capped: bool) -> bool:
+    """A node that ends itself, for idleness or for want of money, stops with its disk instead of going.
+
+    So it was asked: by an autostop that does not go down, or by a budget, which ends time and no results.
+    """
+    autostop = spec.autostop
+    if autostop is not None and autostop.idle_minutes >= 0:
+        return can_stop and not autostop.down
+    return can_stop and capped
+
+
 def incarnation(record: Record, state: NodeState) -> int:
     """The number of a node's agent: a new machine or, for a worker, a new boot is another agent.
 

@@ -131,8 +131,9 @@ class Desk:
         """Move the cluster towards machines that are off and keep their disks."""
         cluster = find_cluster(tx, name)
         offer = offer_of(cluster)
-        if not self._core.provider(offer).capabilities.stop:
-            raise UnsupportedError(f"{offer.cloud} cannot stop machines", mend=f"`skynb down {name}`")
+        if not self._core.can_stop(offer):
+            kind = "spot machines" if offer.spot else "machines"
+            raise UnsupportedError(f"{offer.cloud} cannot stop {kind}", mend=f"`skynb down {name}`")
         return self._move(tx, cluster, "STOPPED", "cluster.stop.asked")
 
     def start(self, tx: Transaction, name: str) -> Sequence[str]:

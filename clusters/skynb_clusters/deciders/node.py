@@ -71,7 +71,8 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     """All that a decision about a node may rest on.
 
     offer: the cluster's present choice. free_micro: what the budgets leave, None where nothing is capped.
-    sharers: slots of the cluster that want a part of it. heartbeat_s: seconds between two words to an agent
+    sharers: slots of the cluster that want a part of it. can_stop: the server can stop the machine;
+    keeps_disk: so does the node when it ends itself. heartbeat_s: seconds between two words to an agent
     that is well; its lease lasts several.
     """
 
@@ -85,6 +86,7 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     sharers: int = 1
     envelope_s: float = 72 * 3600.0
     can_stop: bool = True
+    keeps_disk: bool = True
     heartbeat_s: float = HEARTBEAT_S
 
 
@@ -284,7 +286,7 @@ def _renewing(
         state = msgspec.structs.replace(state, told_until=outcome.value["until"])
     if until == state.told_until:
         return (), state
-    return (RenewLease(until=until, stop=view.can_stop),), state
+    return (RenewLease(until=until, stop=view.keeps_disk),), state
 
 
 def _noticed(state: NodeState, view: NodeView) -> tuple[NodeState, tuple[Event, ...]]:

@@ -28,6 +28,7 @@ from skynb_clusters.records import (
     TerminateMachine,
     agent_name,
     incarnation,
+    keeps_disk,
     machine_of,
     offer_of,
 )
@@ -63,6 +64,7 @@ class NodeKind:
         spec = cluster.spec_as(ClusterSpec)
         capabilities = self._core.provider(state.offer or offer).capabilities
         free, sharers = await self._core.reconciler.in_ledger(self._free, record, cluster)
+        can_stop = self._core.can_stop(state.offer or offer)
         return NodeView(
             state=state,
             offer=offer,
@@ -73,7 +75,8 @@ class NodeKind:
             free_micro=free,
             sharers=sharers,
             envelope_s=spec.envelope_s,
-            can_stop=capabilities.stop and not (state.offer or offer).spot,
+            can_stop=can_stop,
+            keeps_disk=keeps_disk(spec, can_stop=can_stop, capped=free is not None),
             head_known=head.id == record.id or bool(head.state_as(NodeState).head_port),
         )
 
@@ -151,6 +154,8 @@ class NodeKind:
             raise ProviderError(f"{record.id} has no offer to create from")
         spec = cluster.spec_as(ClusterSpec)
         rank = record.spec_as(NodeSpec).rank
+        free, _ = await self._core.reconciler.in_ledger(self._free, record, cluster)
+        keeps = keeps_disk(spec, can_stop=self._core.can_stop(state.offer), capped=free is not None)
         tags = {
             "skynb-owner": self._core.owner,
             "skynb-record": record.id,
@@ -172,6 +177,7 @@ class NodeKind:
             disk_tier=spec.disk_tier,
             ports=spec.ports,
             labels=spec.labels,
+            on_shutdown="stop" if keeps else "terminate",
             hourly_micro=state.offer.hourly_micro,
         )
 

@@ -89,6 +89,23 @@ def test_a_whole_life(here, cloud):
     until(lambda: here.cluster("life").final, SECONDS)
 
 
+@pytest.mark.parametrize(
+    ("autostop", "behaviour"),
+    [(None, "terminate"), ({"idle_minutes": 30}, "stop"), ({"idle_minutes": 30, "down": True}, "terminate")],
+)
+def test_a_machine_that_ends_itself_keeps_its_disk_if_that_was_asked(here, cloud, autostop, behaviour):
+    """EC2 knows from creation what a shutdown from inside means; only a stopping autostop keeps the disk."""
+    launch(here, "itself", autostop=autostop)
+    instance = until(lambda: next(iter(cloud.instances()), None), SECONDS)
+    asked = cloud.client().describe_instance_attribute(
+        InstanceId=instance["InstanceId"], Attribute="instanceInitiatedShutdownBehavior"
+    )
+    here.down("itself")
+    until(lambda: left(cloud) == [], SECONDS)
+    until(lambda: here.cluster("itself").final, SECONDS)
+    assert asked["InstanceInitiatedShutdownBehavior"]["Value"] == behaviour
+
+
 def test_a_zone_without_room_is_passed_over(here, cloud):
     """The plan's first zone has no capacity; the machine is in another, and the history says why."""
     zones = cloud.client().describe_availability_zones()["AvailabilityZones"]
