@@ -22,6 +22,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
 
     consistency_s: seconds until a create or a terminate certainly shows in `list`.
     guest_shutdown_stops_billing: a machine that shuts itself down costs nothing more (but its disk).
+    ports: the infra opens ports; where it does not, they are the affair of whoever owns its network.
+    images, disk_tiers: a machine can start from the image, and with the kind of disk, that a task names.
     own_limit: the infra itself ends a machine at `NodeRequest.limit_s`. notice_s: seconds of warning before a
     spot machine is taken, 0 for none. list_every_s: how often one account may be listed unthrottled.
     """
@@ -31,6 +33,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     ports: bool
     guest_shutdown_stops_billing: bool
     consistency_s: float
+    images: bool = False
+    disk_tiers: bool = False
     own_limit: bool = False
     notice_s: float = 0.0
     list_every_s: float = 0.0
@@ -213,6 +217,13 @@ class Provider(Protocol):
         It ends when its standard input does.
         """
         return ()
+
+    def set_on_shutdown(self, machine: Machine, mode: Literal["stop", "terminate"]) -> None:
+        """What becomes of the machine when it shuts itself down, as `NodeRequest.on_shutdown` said at first.
+
+        Nothing to do where `end_command` alone decides that.
+        """
+        return
 
     def open_ports(self, machine: Machine, ports: Sequence[str]) -> None:
         """Let the world reach these ports of a machine. Opening an open one does nothing."""

@@ -10,7 +10,7 @@ from skynb.control.ledger import Claim, Ledger
 from skynb.control.reconciler import Kind, Reconciler
 from skynb.control.records import Record
 from skynb.control.secrets import SecretStore
-from skynb.errors import ProviderError
+from skynb.errors import ProviderError, UnsupportedError
 from skynb_clusters.agents import AgentHub
 from skynb_clusters.bundles import Bundles
 from skynb_clusters.contract import Listing, Provider, Transport
@@ -21,6 +21,7 @@ from skynb_clusters.pumps import LogPumps
 from skynb_clusters.records import ClusterSpec, DropKept, NodeState, Offer, machine_of
 from skynb_clusters.sightings import Sightings
 from skynb_clusters.surroundings import Surroundings
+from skynb_clusters.wishes import Wishes
 
 T = TypeVar("T")
 
@@ -95,6 +96,15 @@ class Core:
         """Whether machines of this offer can be stopped with their disk; ProviderError as `provider`."""
         return self.provider(offer).capabilities.stop and not offer.spot
 
+    def unable(self, cloud: str, wishes: Wishes) -> UnsupportedError | None:
+        """Why no machine of this infra can be as is wished; None if some can, or nothing is known of it."""
+        provider = self.providers.get(cloud)
+        return None if provider is None else wishes.unmet(cloud, provider.capabilities)
+
+    def unmet(self, offer: Offer, wishes: Wishes) -> UnsupportedError | None:
+        """Why machines of this offer cannot be as is wished; ProviderError as `provider`."""
+        return wishes.unmet(offer.cloud, self.provider(offer).capabilities, spot=offer.spot)
+
     def transport(self, state: NodeState) -> Transport:
         """The way to a node's machine."""
         if state.offer is None or not state.machine:
@@ -103,7 +113,8 @@ class Core:
 
     def further_offers(self, spec: ClusterSpec) -> Sequence[Offer]:
         """What else there is for a cluster, beyond the offers of its plan. Blocks."""
-        return further(spec, self.providers)
+        wishes = Wishes.kept(spec)
+        return [offer for offer in further(spec, self.providers) if self.unmet(offer, wishes) is None]
 
     async def _look(self, provider: Provider, region: str | None) -> Listing:
         return await self.in_cloud(provider.list, {"skynb-owner": self.owner}, region)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from skynb_clusters.records import ClusterSpec, Offer
 
 if TYPE_CHECKING:
     from skynb.planning import Candidate
-    from skynb.spec import Resources
 
 FURTHER = 200
-USUAL_DISK_GIB = 256
 
 
 def offer_from(candidate: Candidate) -> Offer:
@@ -32,19 +30,6 @@ def offer_from(candidate: Candidate) -> Offer:
         as_of=candidate.as_of,
         source=candidate.source,
     )
-
-
-def machine_wishes(resources: Resources) -> dict[str, Any]:
-    """What a task asks of a machine beyond its kind and place, as the cluster's spec keeps it."""
-    _, items = resources.alternatives()
-    item = items[0] if items else resources
-    return {
-        "labels": {str(key): str(value) for key, value in (item.labels or {}).items()},
-        "ports": tuple(map(str, item.ports or ())),
-        "image": item.image_id if isinstance(item.image_id, str) else None,
-        "disk_gib": int(item.disk_size or USUAL_DISK_GIB),
-        "disk_tier": item.disk_tier,
-    }
 
 
 def further(spec: ClusterSpec, clouds: Collection[str]) -> Sequence[Offer]:

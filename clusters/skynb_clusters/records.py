@@ -51,7 +51,7 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     presence_s, envelope_s: how long nodes live without a server, unused and with running work. lanes: how
     many offers are tried at a time. retry: go on until machines are had. budget_micro: what the cluster may
-    cost in all. labels, ports, image, disk: as the task's resources ask.
+    cost in all. labels, ports, image, disk: as the task's resources ask; images: by region, before `image`.
     """
 
     num_nodes: int
@@ -69,6 +69,7 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     labels: dict[str, str] = {}
     ports: tuple[str, ...] = ()
     image: str | None = None
+    images: dict[str, str] = {}
     disk_gib: int = 256
     disk_tier: str | None = None
 
@@ -117,6 +118,13 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     lane: int = 0
 
 
+class Adjustable(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What can be changed on a living machine: what becomes of it when it ends itself, and open ports."""
+
+    on_shutdown: Literal["stop", "terminate"]
+    ports: tuple[str, ...] = ()
+
+
 class NodeState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """token: the idempotency token of the machine of this generation, written before the create call.
 
@@ -125,7 +133,7 @@ class NodeState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     the machine is gone. billed_from .. settled_to: seconds settled so far; billed_to: when the infra says it
     charges no more; settled_micro, reserved_micro: micro-dollars settled and held. told_until: until when
     the node knows that it is paid for. told_notices: what the infra announced and the history has, as
-    (kind, at).
+    (kind, at). adjusted: as the machine is known to be set, None if that is not known.
     """
 
     offer: Offer | None = None
@@ -150,6 +158,7 @@ class NodeState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     told_until: float | None = None
     booted_at: float | None = None
     told_notices: tuple[tuple[str, float], ...] = ()
+    adjusted: Adjustable | None = None
 
 
 def offers_of(spec: ClusterSpec, state: ClusterState) -> tuple[Offer, ...]:
@@ -189,15 +198,15 @@ def machine_of(state: NodeState) -> Machine:
     )
 
 
-def keeps_disk(spec: ClusterSpec, *, can_stop: bool, capped: bool) -> bool:
-    """A node that ends itself, for idleness or for want of money, stops with its disk instead of going.
+def adjustable(spec: ClusterSpec, *, can_stop: bool, capped: bool) -> Adjustable:
+    """How the cluster's machines should be set.
 
-    So it was asked: by an autostop that does not go down, or by a budget, which ends time and no results.
+    One that ends itself, for idleness or for want of money, stops and keeps its disk where that was asked: by
+    an autostop that does not go down, or by a budget, which ends time and no results.
     """
     autostop = spec.autostop
-    if autostop is not None and autostop.idle_minutes >= 0:
-        return can_stop and not autostop.down
-    return can_stop and capped
+    keeps = not autostop.down if autostop is not None and autostop.idle_minutes >= 0 else capped
+    return Adjustable(on_shutdown="stop" if can_stop and keeps else "terminate", ports=spec.ports)
 
 
 def incarnation(record: Record, state: NodeState) -> int:
@@ -277,6 +286,11 @@ class StopMachine(Effect, frozen=True):
 
 class TerminateMachine(Effect, frozen=True):
     machine: Machine
+
+
+class AdjustMachine(Effect, frozen=True):
+    machine: Machine
+    to: Adjustable
 
 
 class StartAgent(Effect, frozen=True):

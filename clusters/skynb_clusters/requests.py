@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -19,8 +19,8 @@ from skynb.control.clock import new_id
 from skynb.control.ledger import Transaction
 from skynb.control.records import Event, Move, Record
 from skynb.errors import BudgetError, ConflictError, NotFoundError, SkynbError, SpecError, UnsupportedError
-from skynb.planning import Plan, fits, plan, this_machine
-from skynb.spec import Resources, Task, unexecuted_fields
+from skynb.planning import Plan, plan, this_machine
+from skynb.spec import Task
 from skynb.wire import (
     AutostopRequest,
     BudgetRequest,
@@ -31,18 +31,15 @@ from skynb.wire import (
     LaunchAnswer,
     LaunchRequest,
     LeaseInfo,
-    WaitFor,
 )
-from skynb_catalog import Offer as CatalogOffer
 from skynb_clusters import tls
 from skynb_clusters.core import Core
 from skynb_clusters.deciders.dask import scaled
 from skynb_clusters.deciders.money import LEAST_S
 from skynb_clusters.naming import dask_id, job_id, node_id, slot_name
-from skynb_clusters.offers import machine_wishes, offer_from
+from skynb_clusters.offers import offer_from
 from skynb_clusters.records import (
     JOB_FINAL,
-    Autostop,
     ClusterSpec,
     DaskSpec,
     JobSpec,
@@ -51,12 +48,21 @@ from skynb_clusters.records import (
     gang_of,
     offer_of,
 )
-from skynb_clusters.rehearsal import as_simulated, played_by, rehearsed
+from skynb_clusters.rehearsal import as_simulated, rehearsed
 from skynb_clusters.surroundings import LOCAL
-from skynb_clusters.views import accelerators_of, find_cluster, infra_of
+from skynb_clusters.views import find_cluster
+from skynb_clusters.wishes import (
+    Wishes,
+    asked_autostop,
+    autostop_of,
+    check_fits,
+    check_name,
+    gpus,
+    infras,
+    read_task,
+)
 
 MOST_LANES = 8
-CLUSTER_NAME = r"[a-zA-Z]([-_.a-zA-Z0-9]*[a-zA-Z0-9])?"
 
 
 class Desk:
@@ -75,13 +81,16 @@ class Desk:
         self, tx: Transaction, request: LaunchRequest, user: str, bundle: str = ""
     ) -> tuple[LaunchAnswer, Sequence[str]]:
         """A new cluster for the task, or the task on the live cluster of that name, woken if need be."""
-        task = _task(request.task, request.secrets)
+        task = read_task(request.task, request.secrets)
         name = request.cluster_name or f"sky-{new_id('x')[2:6]}"
         cluster = tx.find("cluster", name)
         if cluster is not None:
             return self._launch_here(tx, cluster, task, request, user, bundle)
-        _check_name(name)
-        chosen = self.plan(task)
+        check_name(name)
+        autostop = autostop_of(request.autostop) or asked_autostop(task.resources)
+        wishes = Wishes.of(task.resources, autostop)
+        chosen = self.plan(task, wishes)
+        offers = self._suiting(chosen, wishes)
         if request.plan_hash and request.plan_hash != chosen.hash:
             raise ConflictError(
                 "the plan is another one now",
@@ -99,7 +108,8 @@ class Desk:
                 lease=self._lease,
                 worst_micro=worst,
             ), ()
-        cluster = self._insert_cluster(tx, name, task, chosen, request, user)
+        spec = self._spec(name, task, chosen, request, offers=offers, autostop=autostop, **wishes.in_spec())
+        cluster = self._insert_cluster(tx, name, spec, chosen, user)
         job = self._insert_job(tx, cluster, task, request.setup, user, bundle)
         answer = LaunchAnswer(
             cluster=name,
@@ -120,8 +130,8 @@ class Desk:
             raise ConflictError(
                 f"cluster {name!r} is {cluster.status}", mend=f"`skynb start {name}` brings it up first"
             )
-        task = _task(request.task, request.secrets)
-        _check_fits(cluster, task)
+        task = read_task(request.task, request.secrets)
+        check_fits(cluster, task)
         job = self._insert_job(tx, cluster, task, False, user, bundle)
         if job is None:
             raise SpecError("there is nothing to run", where="run", mend="Give the task a run section")
@@ -152,7 +162,9 @@ class Desk:
     def autostop(self, tx: Transaction, name: str, request: AutostopRequest) -> Sequence[str]:
         """Set or clear the idle time after which the cluster stops or ends."""
         cluster = find_cluster(tx, name)
-        spec = msgspec.structs.replace(cluster.spec_as(ClusterSpec), autostop=_autostop(request))
+        spec = msgspec.structs.replace(cluster.spec_as(ClusterSpec), autostop=autostop_of(request))
+        if unmet := self._core.unmet(offer_of(cluster), Wishes.kept(spec)):
+            raise unmet
         tx.amend(cluster, spec=spec)
         data = msgspec.to_builtins(request)
         tx.append(Event("autostop.asked", data), record=cluster.id, scope=cluster.id)
@@ -233,13 +245,22 @@ class Desk:
         workdir = task.get("workdir")
         return self._core.bundles.pack(workdir) if isinstance(workdir, str) and workdir else ""
 
-    def plan(self, task: Task) -> Plan:
-        """The plan over the infra this server has providers for; on this machine where there is no other."""
+    def plan(self, task: Task, wishes: Wishes | None = None) -> Plan:
+        """The plan over the infra that may be used and can do what the task wishes.
+
+        On this machine where there is no other. UnsupportedError for infra that is named and cannot.
+        """
+        wishes = wishes or Wishes.of(task.resources, asked_autostop(task.resources))
         if (played := rehearsed(task)) is not None:
             return as_simulated(plan(played))
         named = infras(task)
-        clouds = self._around.clouds(named)
-        here = clouds == [LOCAL] or LOCAL in named
+        known = self._around.clouds(named)
+        here = known == [LOCAL] or LOCAL in named
+        unmet = {cloud: self._core.unable(cloud, wishes) for cloud in known}
+        clouds = [cloud for cloud in known if unmet[cloud] is None]
+        needed = [*named, *known] if not clouds else [LOCAL, *named] if here else named
+        if error := next((found for cloud in needed if (found := unmet.get(cloud))), None):
+            raise error
         offers = (*self._around.offers(), *([self._here()] if here else ()))
         return plan(task, clouds=clouds, extra_offers=offers)
 
@@ -250,10 +271,11 @@ class Desk:
             raise ConflictError(
                 f"cluster {cluster.name!r} is being taken down", mend="Take another name, or wait"
             )
-        _check_fits(cluster, task)
+        check_fits(cluster, task)
         if request.dryrun:
             return LaunchAnswer(cluster=cluster.name, dryrun=True), ()
         woken = list(self.start(tx, cluster.name)) if cluster.target == "STOPPED" else [cluster.id]
+        woken += self._open(tx, cluster.name, Wishes.of(task.resources, None).ports)
         if request.autostop is not None:
             woken += self.autostop(tx, cluster.name, request.autostop)
         job = self._insert_job(tx, cluster, task, request.setup, user, bundle)
@@ -261,18 +283,32 @@ class Desk:
             woken.append(job_id(cluster.id, job))
         return LaunchAnswer(cluster=cluster.name, job=job), woken
 
-    def _insert_cluster(
-        self, tx: Transaction, name: str, task: Task, chosen: Plan, request: LaunchRequest, user: str
-    ) -> Record:
-        cluster_id = new_id("cluster")
-        authority = tls.new_authority(name)
+    def _open(self, tx: Transaction, name: str, ports: Sequence[str]) -> Sequence[str]:
+        """Ports that the cluster should have open besides its own; the nodes to look at if there are any."""
+        cluster = find_cluster(tx, name)
+        spec = cluster.spec_as(ClusterSpec)
+        new = tuple(port for port in ports if port not in spec.ports)
+        if not new:
+            return ()
+        tx.amend(cluster, spec=msgspec.structs.replace(spec, ports=(*spec.ports, *new)))
+        return gang_of(cluster)
+
+    def _suiting(self, chosen: Plan, wishes: Wishes) -> tuple[Offer, ...]:
+        """The plan's offers that fulfil the wishes; UnsupportedError if its choice does not."""
+        offers = [offer_from(candidate) for candidate in (chosen.choice, *chosen.alternatives)]
+        if unmet := self._core.unmet(offers[0], wishes):
+            raise unmet
+        return tuple(offer for offer in offers if self._core.unmet(offer, wishes) is None)
+
+    def _spec(
+        self, name: str, task: Task, chosen: Plan, request: LaunchRequest, **wished: Any
+    ) -> ClusterSpec:
         config, _ = task.to_wire()
-        spec = ClusterSpec(
+        authority = tls.new_authority(name)
+        return ClusterSpec(
             num_nodes=task.num_nodes,
-            offers=tuple(offer_from(candidate) for candidate in (chosen.choice, *chosen.alternatives)),
             plan_hash=chosen.hash,
             resources=config.get("resources") or {},
-            autostop=_autostop(request.autostop) or _asked_autostop(task.resources),
             presence_s=self._lease.presence_s,
             envelope_s=self._lease.envelope_s,
             authority=self._core.secrets.put({"cert": authority.cert, "key": authority.key}),
@@ -280,8 +316,13 @@ class Desk:
             lanes=request.race,
             retry=request.retry,
             budget_micro=request.budget_micro,
-            **machine_wishes(task.resources),
+            **wished,
         )
+
+    def _insert_cluster(
+        self, tx: Transaction, name: str, spec: ClusterSpec, chosen: Plan, user: str
+    ) -> Record:
+        cluster_id = new_id("cluster")
         cluster = tx.insert(
             Record(
                 id=cluster_id,
@@ -294,14 +335,14 @@ class Desk:
                 spec=msgspec.json.encode(spec),
             )
         )
-        if request.budget_micro is not None:
-            tx.set_budget(run_account(cluster_id), request.budget_micro, by=user)
+        if spec.budget_micro is not None:
+            tx.set_budget(run_account(cluster_id), spec.budget_micro, by=user)
         for lane in range(spec.lanes):
-            for rank in range(task.num_nodes):
+            for rank in range(spec.num_nodes):
                 tx.insert(_slot(cluster, rank, lane))
         data = {
             "plan": chosen.hash,
-            "nodes": task.num_nodes,
+            "nodes": spec.num_nodes,
             "hourly_micro": chosen.hourly_micro,
             "lease": msgspec.to_builtins(self._lease),
         }
@@ -356,7 +397,7 @@ class Desk:
             envs={key: value for key, value in (task.envs or {}).items() if value is not None},
             secrets=self._core.secrets.put(secrets) if secrets else "",
             workdir=bundle,
-            gpus_per_node=_gpus(task.resources),
+            gpus_per_node=gpus(task.resources),
             cpus_per_node=0.5,
             priority=task.resources.priority or 0,
             title=task.name or "",
@@ -399,94 +440,6 @@ def live_dask(tx: Transaction, cluster: Record) -> Record | None:
     """The cluster's Dask that is not ended nor meant to be."""
     found = tx.find_all("dask", parent=cluster.id)
     return next((record for record in found if record.target == "UP"), None)
-
-
-def _task(config: dict[str, Any], secrets: dict[str, str]) -> Task:
-    task = Task.from_wire(config, secrets)
-    task.validate()
-    if refused := unexecuted_fields(task):
-        raise UnsupportedError(
-            "no part of this version carries that out yet",
-            where=", ".join(refused),
-            mend="Leave it out; a later version will take it as it is",
-        )
-    return task
-
-
-def _check_name(name: str) -> None:
-    import re
-
-    if not re.fullmatch(CLUSTER_NAME, name) or len(name) > 64:
-        raise SpecError(
-            f"{name!r} is no name for a cluster",
-            where="cluster_name",
-            mend="Begin with a letter, end with a letter or digit; -, _ and . may stand between",
-        )
-
-
-def _check_fits(cluster: Record, task: Task) -> None:
-    spec = cluster.spec_as(ClusterSpec)
-    if task.num_nodes > spec.num_nodes:
-        raise ConflictError(
-            f"cluster {cluster.name!r} has {spec.num_nodes} nodes, the task wants {task.num_nodes}",
-            where="num_nodes",
-            mend="Launch on a new cluster",
-        )
-    offer = offer_of(cluster)
-    if not fits(rehearsed(task) or task, _as_offered(played_by(offer))):
-        raise ConflictError(
-            f"the machines of cluster {cluster.name!r} are not what the task asks for",
-            why=f"They are {offer.instance_type} on {infra_of(offer)}: {offer.vcpus or 0:g} vCPUs, "
-            f"{offer.memory_gib or 0:.0f} GiB, {accelerators_of(offer) or 'no accelerators'}",
-            where="resources",
-            mend="Launch on a new cluster",
-        )
-
-
-def _gpus(resources: Resources) -> float:
-    _, items = resources.alternatives()
-    return max((item.accelerators[0].count for item in items if item.accelerators), default=0.0)
-
-
-def _autostop(request: AutostopRequest | None) -> Autostop | None:
-    if request is None or request.idle_minutes is None or request.idle_minutes < 0:
-        return None
-    return Autostop(idle_minutes=request.idle_minutes, down=request.down, wait_for=request.wait_for)
-
-
-def infras(task: Task) -> dict[str, str | None]:
-    """The infra that a task names, with the region."""
-    _, items = task.resources.alternatives()
-    return {item.cloud: item.region for item in items if item.cloud}
-
-
-def _asked_autostop(resources: Resources) -> Autostop | None:
-    wish = resources.autostop
-    if wish is None:
-        return None
-    wait_for = cast("WaitFor", wish.wait_for)  # the spec admits no other words
-    return Autostop(idle_minutes=wish.idle_minutes, down=wish.down, wait_for=wait_for)
-
-
-def _as_offered(offer: Offer) -> CatalogOffer:
-    return CatalogOffer(
-        cloud=offer.cloud,
-        region=offer.region,
-        zone=offer.zone,
-        instance_type=offer.instance_type,
-        vcpus=offer.vcpus,
-        memory_gib=offer.memory_gib,
-        accelerator=offer.accelerator,
-        accelerator_count=offer.accelerator_count,
-        accelerator_memory_gib=None,
-        arch=None,
-        hourly_micro=offer.hourly_micro,
-        spot_hourly_micro=None,
-        as_of=offer.as_of,
-        spot_as_of=None,
-        source=offer.source,
-        confidence="high",
-    )
 
 
 def _slot(cluster: Record, rank: int, lane: int) -> Record:

@@ -27,6 +27,7 @@ _DEEDS = {
     "TerminateMachine": "ending the machine",
     "StartAgent": "starting the agent",
     "RenewLease": "renewing the lease",
+    "AdjustMachine": "changing the ports of the machine, or what its own end does",
     "SubmitJob": "handing the job over",
     "CancelJob": "cancelling the job",
     "FindOffers": "looking for further offers",

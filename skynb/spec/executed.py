@@ -43,6 +43,11 @@ def _hook(autostop: Any) -> list[str]:
     return [".hook"] if getattr(autostop, "hook", None) else []
 
 
+def _containers(image: Any) -> list[str]:
+    images = image.values() if isinstance(image, Mapping) else (image,)
+    return [""] if any(one.startswith("docker:") for one in images) else []
+
+
 def _alternatives(items: Any) -> list[str]:
     return [f"[{index}]{path}" for index, item in enumerate(items) for path in _below(item, RESOURCES)]
 
@@ -82,18 +87,18 @@ RESOURCES: Mapping[str, Unexecuted] = {
     "cpus": _executed,
     "memory": _executed,
     "instance_type": _executed,
-    "use_spot": _unless(False),
+    "use_spot": _executed,
     "job_recovery": _not_yet,
     "any_of": _alternatives,
     "ordered": _alternatives,
     "disk_size": _executed,  # accepted
     "ephemeral_storage": _executed,  # accepted and ignored, as SkyPilot does
-    "disk_tier": _unless("medium"),
+    "disk_tier": _executed,
     "network_tier": _unless("standard"),
     "local_disk": _not_yet,
     "max_hourly_cost": _executed,
-    "ports": _not_yet,
-    "image_id": _not_yet,
+    "ports": _executed,
+    "image_id": _containers,
     "labels": _executed,
     "autostop": _hook,
     "priority": _executed,

@@ -123,13 +123,17 @@ class Resources(Record):
     def alternatives(self) -> tuple[bool, tuple[Resources, ...]]:
         """(in order of preference?, the choices), each with at most one accelerator and no alternatives.
 
-        `any_of`, `ordered` and accelerators are unfolded and laid over the base; equal choices are one.
+        `any_of`, `ordered`, accelerators and the regions of images are unfolded and laid over the base; equal
+        choices are one.
         """
         items = self.ordered or self.any_of
         base = {key: value for key, value in self.to_plain().items() if key not in {"any_of", "ordered"}}
         laid = [lay_over(base, item.to_plain()) for item in items] if items else [base]
         choices = [
-            choice for config in laid for choice in Resources.parse(config, self.ROOT).by_accelerator()
+            choice
+            for config in laid
+            for image in Resources.parse(config, self.ROOT).by_image()
+            for choice in image.by_accelerator()
         ]
         ordered = bool(self.ordered) or (not self.any_of and self.accelerators_ordered)
         return ordered, tuple(dict.fromkeys(choices))
@@ -153,6 +157,14 @@ class Resources(Record):
         if len(self.accelerators) < 2:
             return [self]
         return [self.copy(accelerators=str(accelerator)) for accelerator in self.accelerators]
+
+    def by_image(self) -> list[Resources]:
+        """One for each region that has an image, where no image is for any region and none is named."""
+        if not isinstance(self.image_id, Mapping) or None in self.image_id or self.region:
+            return [self]
+        config = self.to_plain()
+        places = [lay_over(config, {"region": region}) for region in self.image_id]
+        return [Resources.parse(place, self.ROOT) for place in places]
 
     def _check(self, where: str) -> None:
         if self.is_given("infra"):

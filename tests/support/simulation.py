@@ -403,6 +403,8 @@ class SimulatedProvider(Provider):
             ports=True,
             guest_shutdown_stops_billing=True,
             consistency_s=self._world.terms.consistency_s,
+            images=True,
+            disk_tiers=True,
         )
 
     def check(self) -> Sequence[Check]:
@@ -423,6 +425,12 @@ class SimulatedProvider(Provider):
 
     def terminate(self, machine: Machine) -> None:
         self._point("terminate", lambda: self._world.terminate(machine.id))
+
+    def set_on_shutdown(self, machine: Machine, mode: Literal["stop", "terminate"]) -> None:
+        self._point("set_on_shutdown", lambda: self._world.set_on_shutdown(machine.id, mode))
+
+    def open_ports(self, machine: Machine, ports: Sequence[str]) -> None:
+        self._point("open_ports", lambda: self._world.open_ports(machine.id, tuple(ports)))
 
     def transport(self, machine: Machine) -> SimulatedTransport:
         return SimulatedTransport(self._simulation.agents, machine.id)

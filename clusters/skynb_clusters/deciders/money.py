@@ -132,8 +132,8 @@ def _billed_until(state: NodeState, now: float) -> float:
     """Until when to settle: the infra's word, else the first sight of its absence; refused costs nothing."""
     if not state.machine and state.billed_from is not None:
         return state.billed_from
-    known = (state.billed_to, state.absent_at)
-    return min((at for at in known if at is not None), default=now)
+    known = (state.billed_to, state.absent_at, now)
+    return next(at for at in known if at is not None)
 
 
 def _price(offer: Offer) -> dict[str, Any]:

@@ -30,6 +30,8 @@ from skynb_clusters.deciders.money import (
     topped_up,
 )
 from skynb_clusters.records import (
+    Adjustable,
+    AdjustMachine,
     CreateMachine,
     NodeState,
     Offer,
@@ -71,9 +73,9 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     """All that a decision about a node may rest on.
 
     offer: the cluster's present choice. free_micro: what the budgets leave, None where nothing is capped.
-    sharers: slots of the cluster that want a part of it. can_stop: the server can stop the machine;
-    keeps_disk: so does the node when it ends itself. heartbeat_s: seconds between two words to an agent
-    that is well; its lease lasts several.
+    sharers: slots of the cluster that want a part of it. can_stop: the server can stop the machine. wanted:
+    how the machine should be set, None if that does not matter. heartbeat_s: seconds between two words to an
+    agent that is well; its lease lasts several.
     """
 
     state: NodeState
@@ -86,15 +88,28 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     sharers: int = 1
     envelope_s: float = 72 * 3600.0
     can_stop: bool = True
-    keeps_disk: bool = True
+    wanted: Adjustable | None = None
     heartbeat_s: float = HEARTBEAT_S
 
 
 def decide_node(record: Record, view: NodeView, now: float) -> Decision:
     """The next step of a node slot. Pure."""
+    view, returned = _seen_again(view)
     if record.target in {"RELEASED", "ENDED"} and record.status not in {"ENDING", "PENDING"}:
-        return _to_ending(record, view, now)
-    return _STEPS[record.status](record, view, now)
+        decision = _to_ending(record, view, now)
+    else:
+        decision = _STEPS[record.status](record, view, now)
+    if returned and decision.state is None:
+        return msgspec.structs.replace(decision, state=view.state)
+    return decision
+
+
+def _seen_again(view: NodeView) -> tuple[NodeView, bool]:
+    """A machine that is there was never gone: a later absence is counted from its own first sight."""
+    machine = view.machine.machine
+    if view.state.absent_at is None or machine is None or machine.state == "terminated":
+        return view, False
+    return msgspec.structs.replace(view, state=msgspec.structs.replace(view.state, absent_at=None)), True
 
 
 def token_of(record: Record, offer: Offer, attempt: int) -> str:
@@ -133,7 +148,7 @@ def _pending(record: Record, view: NodeView, now: float) -> Decision:
 def _creating(record: Record, view: NodeView, now: float) -> Decision:
     state, outcome = view.state, record.outcome
     if view.machine.machine is not None:
-        return _created(view.machine.machine, state)
+        return _created(view.machine.machine, _as_made(record, state))
     if outcome and outcome.effect == "CreateMachine" and outcome.error:
         if outcome.error.get("retryable") == "no" or outcome.error.get("code") in {"capacity", "quota"}:
             return _failed(state, outcome.error)
@@ -143,12 +158,24 @@ def _creating(record: Record, view: NodeView, now: float) -> Decision:
         again = msgspec.structs.replace(state, attempts=state.attempts + 1)
         return Decision(state=again, reason=str(outcome.error.get("what")), wake_in=wait)
     if outcome and outcome.effect == "CreateMachine":  # it was created, and is not listed yet
-        made = msgspec.structs.replace(state, machine=str((outcome.value or {}).get("machine", "")))
-        return Decision(state=made, wake_in=POLL_S)
+        return Decision(state=_as_made(record, state), wake_in=POLL_S)
     if view.machine.presence == "unknown":
         return Decision(wake_in=HEARTBEAT_S)
     # Nothing is known of the last call: it was never made, or its answer was lost. The token makes it safe.
     return Decision(effects=(CreateMachine(state.token),), wake_in=max(POLL_S, view.consistency_s))
+
+
+def _as_made(record: Record, state: NodeState) -> NodeState:
+    """What the create call said of the machine, if its answer came."""
+    outcome = record.outcome
+    if outcome is None or outcome.effect != "CreateMachine" or outcome.error or not outcome.value:
+        return state
+    adjusted = outcome.value.get("adjusted")
+    return msgspec.structs.replace(
+        state,
+        machine=str(outcome.value["machine"]),
+        adjusted=None if adjusted is None else msgspec.convert(adjusted, Adjustable),
+    )
 
 
 def _created(machine: Machine, state: NodeState) -> Decision:
@@ -240,9 +267,7 @@ def _up(record: Record, view: NodeView, now: float) -> Decision:
     if machine is not None and machine.state in {"stopping", "stopped"}:
         return _stopped_by_itself(record, view, now, machine)
     if view.agent.presence == "answering":
-        heard = msgspec.structs.replace(
-            state, silent_since=None, absent_at=None, head_port=view.agent.head_port, attempts=0
-        )
+        heard = msgspec.structs.replace(state, silent_since=None, head_port=view.agent.head_port, attempts=0)
         heard, events = _noticed(heard, view)
         heard, spend = settle(heard, now, at_least_s=SETTLE_S)
         heard, more = topped_up(view, heard, now)
@@ -250,13 +275,14 @@ def _up(record: Record, view: NodeView, now: float) -> Decision:
             over = msgspec.structs.replace(over, events=(*events, *over.events))
             return msgspec.structs.replace(over, state=heard, spend=(*spend, *more))
         renewing, heard = _renewing(record, view, heard, now)
+        adjusting, heard = _adjusting(record, view, heard)
         changed = heard != state or bool(record.reason)
         return Decision(
             state=heard if changed else None,
             reason="",
             events=events,
             spend=(*spend, *more),
-            effects=renewing,
+            effects=renewing or adjusting,
             seen=True,
             wake_in=view.heartbeat_s,
         )
@@ -286,7 +312,23 @@ def _renewing(
         state = msgspec.structs.replace(state, told_until=outcome.value["until"])
     if until == state.told_until:
         return (), state
-    return (RenewLease(until=until, stop=view.keeps_disk),), state
+    stop = view.wanted is not None and view.wanted.on_shutdown == "stop"
+    return (RenewLease(until=until, stop=stop),), state
+
+
+def _adjusting(
+    record: Record, view: NodeView, state: NodeState
+) -> tuple[tuple[AdjustMachine, ...], NodeState]:
+    """Set the machine as is wanted now; what the infra refuses for good is not asked twice."""
+    outcome = record.outcome
+    if outcome and outcome.effect == "AdjustMachine":
+        if not outcome.error and outcome.value:
+            state = msgspec.structs.replace(state, adjusted=msgspec.convert(outcome.value, Adjustable))
+        elif outcome.error and outcome.error.get("retryable") == "no":
+            state = msgspec.structs.replace(state, adjusted=view.wanted)
+    if view.wanted is None or view.wanted == state.adjusted:
+        return (), state
+    return (AdjustMachine(machine=machine_of(state), to=view.wanted),), state
 
 
 def _noticed(state: NodeState, view: NodeView) -> tuple[NodeState, tuple[Event, ...]]:
@@ -431,7 +473,7 @@ def _ending(record: Record, view: NodeView, now: float) -> Decision:
     """Left only after the infra said twice that nothing with this token is there."""
     state, machine = view.state, view.machine.machine
     if machine is not None and machine.state != "terminated":
-        seen_again = msgspec.structs.replace(charged(state, machine), machine=machine.id, absent_at=None)
+        seen_again = msgspec.structs.replace(charged(state, machine), machine=machine.id)
         if machine.state == "terminating":
             return Decision(state=seen_again if seen_again != state else None, wake_in=POLL_S)
         return Decision(state=seen_again, effects=(TerminateMachine(machine),), wake_in=_patience(record))

@@ -6,16 +6,20 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from skynb.control.records import Decision, Effect, Record
 from skynb.errors import AuthError, ProviderError
 from skynb_agent.protocol import PROTOCOL, Methods
 from skynb_clusters import naming as names
 from skynb_clusters import tls
-from skynb_clusters.contract import Machine, NodeRequest
+from skynb_clusters.contract import Machine, NodeRequest, Provider
 from skynb_clusters.deciders.money import END_S
 from skynb_clusters.deciders.node import HEARTBEAT_S, AgentSeen, MachineSeen, NodeView, decide_node
 from skynb_clusters.deploy import start_agent
 from skynb_clusters.records import (
+    Adjustable,
+    AdjustMachine,
     ClusterSpec,
     CreateMachine,
     NodeSpec,
@@ -26,9 +30,9 @@ from skynb_clusters.records import (
     StartMachine,
     StopMachine,
     TerminateMachine,
+    adjustable,
     agent_name,
     incarnation,
-    keeps_disk,
     machine_of,
     offer_of,
 )
@@ -76,7 +80,7 @@ class NodeKind:
             sharers=sharers,
             envelope_s=spec.envelope_s,
             can_stop=can_stop,
-            keeps_disk=keeps_disk(spec, can_stop=can_stop, capped=free is not None),
+            wanted=adjustable(spec, can_stop=can_stop, capped=free is not None),
             head_known=head.id == record.id or bool(head.state_as(NodeState).head_port),
         )
 
@@ -89,11 +93,15 @@ class NodeKind:
         if isinstance(effect, CreateMachine):
             request = await self._request(record, state)
             machine = await self._core.in_cloud(provider.create, request)
-            return {"machine": machine.id}
+            adjusted = Adjustable(on_shutdown=request.on_shutdown, ports=request.ports)
+            return {"machine": machine.id, "adjusted": _plain(adjusted)}
         if isinstance(effect, StartAgent):
             return await self._start_agent(record, state)
         if isinstance(effect, RenewLease):
             return await self._renew(record, effect)
+        if isinstance(effect, AdjustMachine):
+            await self._core.in_cloud(_adjust, provider, effect)
+            return _plain(effect.to)
         if isinstance(effect, StartMachine):
             await self._core.in_cloud(provider.start, effect.machine)
         elif isinstance(effect, StopMachine):
@@ -155,7 +163,7 @@ class NodeKind:
         spec = cluster.spec_as(ClusterSpec)
         rank = record.spec_as(NodeSpec).rank
         free, _ = await self._core.reconciler.in_ledger(self._free, record, cluster)
-        keeps = keeps_disk(spec, can_stop=self._core.can_stop(state.offer), capped=free is not None)
+        wanted = adjustable(spec, can_stop=self._core.can_stop(state.offer), capped=free is not None)
         tags = {
             "skynb-owner": self._core.owner,
             "skynb-record": record.id,
@@ -172,12 +180,12 @@ class NodeKind:
             region=state.offer.region,
             zone=state.offer.zone,
             spot=state.offer.spot,
-            image=spec.image,
+            image=spec.images.get(state.offer.region or "", spec.image),
             disk_gib=spec.disk_gib,
             disk_tier=spec.disk_tier,
-            ports=spec.ports,
+            ports=wanted.ports,
             labels=spec.labels,
-            on_shutdown="stop" if keeps else "terminate",
+            on_shutdown=wanted.on_shutdown,
             hourly_micro=state.offer.hourly_micro,
         )
 
@@ -228,6 +236,18 @@ class NodeKind:
             "notices": list(provider.notice_command(machine)),
             "lease": _lease(spec, None, 0.0),
         }
+
+
+def _adjust(provider: Provider, effect: AdjustMachine) -> None:
+    """Set a living machine; the ports of infra that opens none are left to whoever owns its network."""
+    provider.set_on_shutdown(effect.machine, effect.to.on_shutdown)
+    if effect.to.ports and provider.capabilities.ports:
+        provider.open_ports(effect.machine, effect.to.ports)
+
+
+def _plain(adjusted: Adjustable) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.to_builtins(adjusted)
+    return plain
 
 
 def _lease(spec: ClusterSpec, paid_until: float | None, now: float) -> dict[str, float]:

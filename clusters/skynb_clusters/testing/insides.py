@@ -139,6 +139,17 @@ class InsideTests(AccountTests):
         billed = found is not None and found.billed_from is not None and found.billed_to is None
         assert not (billed and account.provider.capabilities.guest_shutdown_stops_billing)
 
+    def test_what_its_own_end_does_can_be_changed(self, account: Account) -> None:
+        """A machine that was made to go stops with its disk once that is asked."""
+        if not account.provider.capabilities.stop:
+            pytest.skip("it cannot stop")
+        made = account.made(msgspec.structs.replace(account.request(), on_shutdown="terminate"))
+        for _ in range(2):
+            account.provider.set_on_shutdown(made, "stop")
+        process = account.provider.transport(made).exec(list(account.provider.end_command(made, "stop")))
+        account.wait(made, "stopped")
+        process.close()
+
     def test_notices_are_json_lines(self, account: Account, machine: Machine) -> None:
         """Whatever the notice command prints within two seconds is an object with kind and time."""
         command = account.provider.notice_command(machine)

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skynb.control.records import Decision, Record
+from skynb.control.records import Decision, Outcome, Record
 from skynb_clusters.contract import Machine
 from skynb_clusters.deciders.cluster import DRAIN_S
 from skynb_clusters.deciders.node import _STEPS as NODE_STEPS
 from skynb_clusters.deciders.node import AgentSeen, MachineSeen, NodeView, decide_node
 from skynb_clusters.deciders.views import Idle, JobSeen
-from skynb_clusters.records import Autostop, ClusterSpec, ClusterState, NodeState, Offer
+from skynb_clusters.records import Adjustable, Autostop, ClusterSpec, ClusterState, NodeState, Offer
 from tests.support.world import World
 
 
@@ -374,3 +374,30 @@ def test_a_machine_that_was_off_is_reached_at_its_new_address():
         agent=AgentSeen("silent"),
     )
     assert decide_node(record, view, 1.0).state.reach == "new"
+
+
+def test_a_machine_is_set_as_is_wanted_once():
+    """A later wish reaches the machine; what is done, or refused for good, is not asked again."""
+    state = NodeState(machine="m", token="t", adjusted=Adjustable(on_shutdown="terminate"))
+    record = Record(
+        id="node-a-0", kind="node", name="0", parent="cluster-a", owner="me", status="UP", target="UP"
+    )
+    machine = MachineSeen("present", Machine(id="m", token="t", state="running", tags={}))
+    stop, open_too = Adjustable(on_shutdown="stop"), Adjustable(on_shutdown="stop", ports=("80",))
+    refused = {"code": "auth", "what": "no", "retryable": "no"}
+    busy = {"code": "provider", "what": "busy", "retryable": "yes"}
+    asked = []
+    for wanted, error in ((stop, busy), (stop, None), (stop, None), (open_too, refused), (open_too, None)):
+        view = NodeView(
+            state=state,
+            offer=Offer(cloud="x", instance_type="y"),
+            machine=machine,
+            agent=AgentSeen("answering"),
+            wanted=wanted,
+        )
+        decision = decide_node(record, view, 1.0)
+        state = decision.state or state
+        asked.append([effect.to for effect in decision.effects])
+        done = Outcome(effect="AdjustMachine", at=1.0, error=error, value=msgspec.to_builtins(wanted))
+        record = msgspec.structs.replace(record, outcome=done if decision.effects else None)
+    assert asked == [[stop], [stop], [], [open_too], []]

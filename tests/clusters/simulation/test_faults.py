@@ -57,6 +57,12 @@ def test_a_lasting_fault_breaks_no_promise(name):
         assert list(promises(simulation)) == []
 
 
+def test_a_machine_missing_from_one_list_is_billed_to_its_end():
+    """The moment of a wrong absence is forgotten once the machine is seen again."""
+    with lived("list-page-lost times=1 after=200") as simulation:
+        assert list(promises(simulation)) == []
+
+
 def soup(rounds: int, seed: int) -> None:
     """Four faults at once, each striking once or twice, at random moments of a life."""
     chance = random.Random(seed)

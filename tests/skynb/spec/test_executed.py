@@ -27,13 +27,14 @@ def test_what_is_executed_is_not_listed():
         api_server_access=True,
         resources={
             "accelerators": "A100",
-            "use_spot": False,
-            "disk_tier": "medium",
+            "use_spot": True,
+            "disk_tier": "high",
             "autostop": {"idle_minutes": 5},
             "any_of": [{"infra": "aws", "max_hourly_cost": 3}, {"cloud": "gcp", "priority": 5}],
             "labels": {"a": "b"},
             "disk_size": 100,
-            "ports": [],
+            "ports": [8080],
+            "image_id": {"us-east-1": "ami-1"},
         },
     )
     assert unexecuted_fields(task) == []
@@ -44,8 +45,11 @@ def test_what_is_executed_is_not_listed():
     [
         ({"workdir": {"url": "u"}}, ["workdir"]),
         ({"secrets": {"A": None, "B": "x"}}, ["secrets.A"]),
-        ({"resources": {"use_spot": True, "ports": 80}}, ["resources.use_spot", "resources.ports"]),
-        ({"resources": {"any_of": [{"cpus": 1}, {"image_id": "x"}]}}, ["resources.any_of[1].image_id"]),
+        ({"resources": {"network_tier": "best"}}, ["resources.network_tier"]),
+        (
+            {"resources": {"any_of": [{}, {"image_id": "docker:x"}]}},
+            ["resources.any_of[1].image_id"],
+        ),
         ({"resources": {"autostop": {"hook": "x"}}}, ["resources.autostop.hook"]),
         (
             {"config": {"docker": {"run_options": "x"}, "hooks": [{"run": "y"}]}},

@@ -46,6 +46,8 @@ class AwsProvider(Provider):
         ports=True,
         guest_shutdown_stops_billing=True,
         consistency_s=30.0,
+        images=True,
+        disk_tiers=True,
         notice_s=120.0,
         list_every_s=1.0,
     )
@@ -137,6 +139,15 @@ class AwsProvider(Provider):
 
     def notice_command(self, machine: Machine) -> Sequence[str]:
         return ["python3", "-c", _WATCH.read_text()] if machine.spot else ()
+
+    def set_on_shutdown(self, machine: Machine, mode: Literal["stop", "terminate"]) -> None:
+        if machine.spot:
+            return  # it always terminates
+        region = self._region(machine)
+        with told(f"changing {machine.id} in {region}"):
+            self._parts().clients.ec2(region).modify_instance_attribute(
+                InstanceId=machine.id, Attribute="instanceInitiatedShutdownBehavior", Value=mode
+            )
 
     def open_ports(self, machine: Machine, ports: Sequence[str]) -> None:
         network, region = self._parts().network, self._region(machine)

@@ -54,6 +54,8 @@ class SimProvider(Provider):
         ports=True,
         guest_shutdown_stops_billing=True,
         consistency_s=TERMS.consistency_s,
+        images=True,
+        disk_tiers=True,
         own_limit=True,
         notice_s=NOTICE_S,
     )
@@ -96,6 +98,9 @@ class SimProvider(Provider):
         if unit is None:
             raise ProviderError(f"there is no machine {machine_id}", retryable="no")
         return unit.notices
+
+    def set_on_shutdown(self, machine: Machine, mode: Literal["stop", "terminate"]) -> None:
+        self._in_world(lambda world: world.set_on_shutdown(machine.id, mode))
 
     def open_ports(self, machine: Machine, ports: Sequence[str]) -> None:
         self._in_world(lambda world: world.open_ports(machine.id, tuple(ports)))

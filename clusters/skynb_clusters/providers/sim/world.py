@@ -111,10 +111,18 @@ class World:
 
     def open_ports(self, machine_id: str, ports: tuple[str, ...]) -> None:
         """Ports of a machine that the world may reach."""
+        unit = self._known(machine_id)
+        unit.ports = sorted({*unit.ports, *ports})
+
+    def set_on_shutdown(self, machine_id: str, mode: str) -> None:
+        """What is meant to become of a machine that shuts itself down."""
+        self._known(machine_id).on_shutdown = mode
+
+    def _known(self, machine_id: str) -> Unit:
         unit = self.memory.units.get(machine_id)
         if unit is None:
             raise ProviderError(f"there is no machine {machine_id}", retryable="no")
-        unit.ports = sorted({*unit.ports, *ports})
+        return unit
 
     def check(self) -> SkynbError | None:
         """What stands in the way of using this cloud."""

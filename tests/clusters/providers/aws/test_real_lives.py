@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from skynb.errors import UnsupportedError
 from skynb.wire import ClusterInfo
 from skynb_clusters.agents import AgentHub
 from skynb_clusters.contract import Machine, NodeRequest
@@ -25,6 +24,15 @@ pytestmark = [
     pytest.mark.timeout(300),
 ]
 SECONDS = 90
+SPOT_PRICE = """\
+offers:
+  - infra: aws/us-east-1
+    instance_type: m5.large
+    cpus: 2
+    memory: 8
+    hourly_cost: 0.096
+    spot_hourly_cost: 0.03
+"""
 
 
 @pytest.fixture(scope="module")
@@ -175,9 +183,9 @@ async def heard_after(transport, deed) -> Any:
         hub.close()
 
 
-@pytest.mark.xfail(raises=UnsupportedError, reason="a launch takes no `use_spot` yet")
 def test_a_notice_is_in_the_history_before_the_machine_goes(here, cloud):
     """EC2 gives two minutes; the history has the notice once."""
+    (here.home / "offers.yaml").write_text(SPOT_PRICE)
     launch(here, "spot", use_spot=True)
     settled(here, "spot", "UP")
     (instance,) = cloud.instances()
