@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from skynb.client.sdk import down as down
     from skynb.client.sdk import events as events
     from skynb.client.sdk import exec as exec  # noqa: A004 - SkyPilot's name
+    from skynb.client.sdk import forgotten as forgotten
     from skynb.client.sdk import gpus as gpus
     from skynb.client.sdk import job_status as job_status
     from skynb.client.sdk import launch as launch
     from skynb.client.sdk import plan as plan
     from skynb.client.sdk import queue as queue
+    from skynb.client.sdk import reap as reap
     from skynb.client.sdk import set_budget as set_budget
     from skynb.client.sdk import start as start
     from skynb.client.sdk import status as status
@@ -66,12 +68,14 @@ _HOMES = {
     "down": "skynb.client.sdk",
     "events": "skynb.client.sdk",
     "exec": "skynb.client.sdk",
+    "forgotten": "skynb.client.sdk",
     "gpus": "skynb.client.sdk",
     "job_status": "skynb.client.sdk",
     "launch": "skynb.client.sdk",
     "load_dag": "skynb.spec",
     "plan": "skynb.client.sdk",
     "queue": "skynb.client.sdk",
+    "reap": "skynb.client.sdk",
     "start": "skynb.client.sdk",
     "status": "skynb.client.sdk",
     "stop": "skynb.client.sdk",

@@ -213,6 +213,41 @@ class CheckInfo(msgspec.Struct, kw_only=True):
     mend: str = ""
 
 
+class MachineInfo(msgspec.Struct, kw_only=True):
+    """A machine that bears skynb's tags. name: `INFRA:ID`.
+
+    claim: `claimed` by a live record here; ours and given up (`unclaimed`), or `unknown` to the ledger;
+    another owner's, its first lease `lapsed` or not (`others`). hourly_micro: the catalog's price, None where
+    it has none. created_at: None where unknown.
+    """
+
+    name: str
+    state: str
+    claim: Literal["claimed", "unclaimed", "unknown", "lapsed", "others"]
+    why: str
+    cluster: str = ""
+    owner: str = ""
+    place: str = ""
+    instance_type: str = ""
+    spot: bool = False
+    created_at: float | None = None
+    hourly_micro: int | None = None
+
+
+class MachinesInfo(msgspec.Struct, kw_only=True):
+    """A look at all machines. blind: what could not be seen, and why. disabled: infra that was not asked."""
+
+    machines: list[MachineInfo] = []
+    blind: list[str] = []
+    disabled: list[str] = []
+
+
+class ReapRequest(msgspec.Struct, kw_only=True):
+    """Machines to end, as `INFRA:ID`; none of them may be claimed."""
+
+    machines: list[str]
+
+
 class DaskRequest(msgspec.Struct, kw_only=True, omit_defaults=True):
     """workers: how many in all; None is one a node. memory: of each, as Dask writes it (`4GiB`, `auto`).
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -18,6 +19,7 @@ from skynb_clusters.logs import LogStore
 from skynb_clusters.naming import cluster_of, job_id
 from skynb_clusters.offers import further
 from skynb_clusters.pumps import LogPumps
+from skynb_clusters.reaper import Reaper
 from skynb_clusters.records import ClusterSpec, DropKept, NodeState, Offer, machine_of
 from skynb_clusters.sightings import Sightings
 from skynb_clusters.surroundings import Surroundings
@@ -54,13 +56,16 @@ class Core:
         self.surroundings = Surroundings(providers, ledger.clock.monotonic)
         self.sightings = Sightings(self._look)
         self.hub = AgentHub(self._job_changed, self.wake)
+        self.reaper = Reaper(self)
         self.pumps = LogPumps(self.hub, self.logs, self.reconciler.notify)
 
     async def run(self) -> None:
-        """Reconcile until cancelled."""
+        """Reconcile, and look for forgotten machines, until cancelled."""
+        reaping = asyncio.create_task(self.reaper.run())
         try:
             await self.reconciler.run()
         finally:
+            reaping.cancel()
             self.pumps.close()
             self.hub.close()
             self.ledger.close()

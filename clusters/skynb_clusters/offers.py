@@ -10,6 +10,7 @@ from skynb_clusters.records import ClusterSpec, Offer
 
 if TYPE_CHECKING:
     from skynb.planning import Candidate
+    from skynb_clusters.reaper import Found
 
 FURTHER = 200
 
@@ -47,6 +48,25 @@ def further(spec: ClusterSpec, clouds: Collection[str]) -> Sequence[Offer]:
     known = set(map(_key, spec.offers))
     fresh = (offer_from(rung) for rung in rungs if rung.cloud in clouds)
     return list(islice((offer for offer in fresh if _key(offer) not in known), FURTHER))
+
+
+def price_of(one: Found) -> int | None:
+    """Micro-dollars an hour of a machine by the catalog, where the catalog knows it; reads the catalog."""
+    from skynb_catalog import Catalog, Query
+
+    if one.infra in {"local", "sim"}:
+        return 0
+    query = Query(
+        clouds=(one.infra,),
+        region=one.machine.place or None,
+        instance_type=one.machine.instance_type,
+        spot=one.machine.spot,
+        limit=1,
+    )
+    offers = Catalog.open().offers(query) if one.machine.instance_type else []
+    if not offers:
+        return None
+    return offers[0].spot_hourly_micro if one.machine.spot else offers[0].hourly_micro
 
 
 def _key(offer: Offer) -> tuple[str, str | None, str | None, str, bool]:

@@ -17,8 +17,10 @@ from skynb.wire import (
     EventInfo,
     JobInfo,
     LeaseInfo,
+    MachineInfo,
     NodeInfo,
 )
+from skynb_clusters.reaper import Found
 from skynb_clusters.records import (
     JOB_FINAL,
     ClusterSpec,
@@ -141,6 +143,24 @@ def budget_info(budget: Budget) -> BudgetInfo:
         settled_micro=budget.settled,
         reserved_micro=budget.reserved,
         free_micro=budget.free,
+    )
+
+
+def machine_info(one: Found, hourly_micro: int | None) -> MachineInfo:
+    """A machine of a look, and what it costs."""
+    machine = one.machine
+    return MachineInfo(
+        name=one.name,
+        state=machine.state,
+        claim=one.verdict.claim,
+        why=one.verdict.why,
+        cluster=machine.tags.get("skynb-cluster", ""),
+        owner=machine.tags.get("skynb-owner", ""),
+        place=machine.place,
+        instance_type=machine.instance_type,
+        spot=machine.spot,
+        created_at=machine.created_at,
+        hourly_micro=hourly_micro,
     )
 
 

@@ -23,6 +23,8 @@ from skynb.wire import (
     JobInfo,
     LaunchAnswer,
     LaunchRequest,
+    MachinesInfo,
+    ReapRequest,
     RunInfo,
     ServerInfo,
 )
@@ -193,6 +195,22 @@ ROUTES = (
         answer=DaskInfo,
         status=202,
         call=lambda service, call: service.dask_down(call.caller, call.path["cluster"]),
+    ),
+    Route(
+        method="GET",
+        path="/machines",
+        summary="Every machine with skynb's tags, whose it is, and what could not be seen",
+        answer=MachinesInfo,
+        call=lambda service, _: service.machines(),
+    ),
+    Route(
+        method="POST",
+        path="/machines/reap",
+        summary="End machines that nobody claims",
+        body=ReapRequest,
+        answer=list[str],
+        status=202,
+        call=lambda service, call: service.reap(call.caller, call.body),
     ),
     Route(
         method="GET",

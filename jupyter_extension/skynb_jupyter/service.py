@@ -28,6 +28,8 @@ from skynb.wire import (
     JobInfo,
     LaunchAnswer,
     LaunchRequest,
+    MachinesInfo,
+    ReapRequest,
     RunInfo,
     ServerInfo,
 )
@@ -35,6 +37,7 @@ from skynb_clusters import tls, views
 from skynb_clusters.core import Core
 from skynb_clusters.deciders.dask import wanted
 from skynb_clusters.naming import job_id
+from skynb_clusters.offers import price_of
 from skynb_clusters.records import ClusterSpec, DaskSpec, DaskState
 from skynb_clusters.requests import Desk, live_dask
 from skynb_clusters.runs import runs_of
@@ -161,6 +164,18 @@ class Service:
             return [views.cost_info(tx, record, now) for record in tx.find_all("cluster", live=False)]
 
         return await self.read(read)
+
+    async def machines(self) -> MachinesInfo:
+        seen = await self.core.reaper.look()
+        prices = await self.core.in_cloud(lambda: [price_of(one) for one in seen.found])
+        found = [views.machine_info(one, price) for one, price in zip(seen.found, prices, strict=True)]
+        return MachinesInfo(machines=found, blind=list(seen.blind), disabled=list(seen.disabled))
+
+    async def reap(self, caller: Caller, request: ReapRequest) -> list[str]:
+        """Asked twice it ends nothing twice: what has ended is not found, or no longer lives."""
+        if not request.machines:
+            raise SpecError("no machine is named", where="machines", mend="Name them as INFRA:ID")
+        return [one.name for one in await self.core.reaper.end(request.machines, caller.user)]
 
     async def runs(self, task: str) -> list[RunInfo]:
         if not task:

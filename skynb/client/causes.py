@@ -295,6 +295,13 @@ _TOLD: dict[str, tuple[bool, Callable[[Mapping[str, Any]], str], bool]] = {
     "node.start": (True, _machine("starting {} again"), True),
     "node.end": (True, _machine("ending {}"), True),
     "node.ended": (True, _machine("{} was seen gone twice, a consistency window apart"), True),
+    "machine.reaped": (
+        False,
+        lambda data: (
+            f"{data.get('by')} ended machine {data.get('machine')}, which nobody claimed: {data.get('why')}"
+        ),
+        True,
+    ),
     "agent.silent": (False, _machine("the agent of {} does not answer; it is started again"), True),
     "effect.failed": (False, _broke, True),
     "job.asked": (False, _plain("somebody asked for job {job}"), False),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -19,6 +20,7 @@ from skynb.wire import (
     DaskInfo,
     EventInfo,
     JobInfo,
+    MachineInfo,
     ServerInfo,
 )
 
@@ -173,6 +175,46 @@ class Checks(Listing[CheckInfo]):
 
     def note(self, item: CheckInfo) -> str:
         return f"{item.infra}: {item.mend}" if item.mend else ""
+
+
+class Machines(Listing[MachineInfo]):
+    """Machines with skynb's tags. blind, disabled: what the look could not see, and did not ask."""
+
+    head = ("MACHINE", "CLUSTER", "PLACE", "TYPE", "STATE", "CREATED", "A DAY", "CLAIM")
+    empty = "No machine is forgotten."
+
+    def __init__(
+        self, found: Iterable[MachineInfo] = (), blind: Sequence[str] = (), disabled: Sequence[str] = ()
+    ) -> None:
+        super().__init__(found)
+        self.blind, self.disabled = tuple(blind), tuple(disabled)
+
+    def cells(self, item: MachineInfo, now: float) -> list[str]:
+        return [
+            item.name,
+            item.cluster or "-",
+            item.place or "-",
+            f"{item.instance_type or '-'}{' (spot)' if item.spot else ''}",
+            item.state,
+            ago(item.created_at, now),
+            "?" if item.hourly_micro is None else dollars(item.hourly_micro * 24),
+            item.claim,
+        ]
+
+    def note(self, item: MachineInfo) -> str:
+        return f"{item.name}: {item.why}"
+
+    def to_text(self, paint: Paint | None = None) -> str:
+        return "\n".join([super().to_text(paint), *([] if self else self._unseen())])
+
+    def _notes(self) -> list[str]:
+        return [*super()._notes(), *self._unseen()]
+
+    def _unseen(self) -> list[str]:
+        unseen = [f"Could not be seen: {place}. What is there is unknown." for place in self.blind]
+        if self.disabled:
+            unseen.append(f"Not asked, because not enabled: {', '.join(self.disabled)} (`skynb check`).")
+        return unseen
 
 
 class Dasks(Listing[DaskInfo]):

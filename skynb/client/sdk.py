@@ -16,7 +16,7 @@ import msgspec
 from skynb.client import server
 from skynb.client.http import Connection, segment
 from skynb.client.launch import Launch, failure
-from skynb.client.listings import Budgets, Checks, Clusters, Costs, Events, Jobs
+from skynb.client.listings import Budgets, Checks, Clusters, Costs, Events, Jobs, Machines
 from skynb.client.logs import log_lines
 from skynb.client.tasks import dag_of, packed, task_of
 from skynb.client.waiting import until
@@ -36,6 +36,8 @@ from skynb.wire import (
     JobInfo,
     LaunchAnswer,
     LaunchRequest,
+    MachinesInfo,
+    ReapRequest,
     RunInfo,
     WaitFor,
 )
@@ -49,6 +51,8 @@ if TYPE_CHECKING:
     from skynb.planning.why import Why
     from skynb.spec import Dag
 
+_GONE = ("terminated",)
+FORGOTTEN = ("unclaimed", "unknown")
 WAIT_FOR = ("jobs_and_ssh", "jobs", "none")
 
 
@@ -307,6 +311,39 @@ def follow_events(cluster: str | None = None, after: int = 0) -> Iterator[EventI
     """The history after an event's number, and then each event as it happens, without end."""
     stream = connection().stream(_history(cluster), after=str(after))
     return (msgspec.convert(event.data, EventInfo) for event in stream)
+
+
+def forgotten(*, every: bool = False) -> Machines:
+    """Machines with skynb's tags that no live record claims; every: also those that are claimed.
+
+    Another owner's are among them; those of this server are `unclaimed` or `unknown`.
+    """
+    seen = connection().call("GET", "/machines", MachinesInfo)
+    living = (one for one in seen.machines if one.state not in _GONE)
+    return Machines((one for one in living if every or one.claim != "claimed"), seen.blind, seen.disabled)
+
+
+def reap(machines: str | Sequence[str] | None = None, *, timeout: float | None = 600.0) -> list[str]:
+    """End forgotten machines, named as `INFRA:ID`, by default all of this server's; returns which.
+
+    Waits until the infra lists them as gone. A machine that is claimed, or whose owner's lease lives, is a
+    ConflictError, and nothing is ended.
+    """
+    names = _names(machines)
+    if machines is None:
+        names = [one.name for one in forgotten() if one.claim in FORGOTTEN]
+    if not names:
+        return []
+    ended = connection().call("POST", "/machines/reap", list[str], body=ReapRequest(machines=names))
+
+    def gone() -> bool:
+        seen = connection().call("GET", "/machines", MachinesInfo)
+        unseen = {one.partition(":")[0].partition("/")[0] for one in seen.blind}
+        living = {one.name for one in seen.machines if one.state not in _GONE}
+        return not any(name in living or name.partition(":")[0] in unseen for name in ended)
+
+    until(lambda: gone() or None, timeout, "the machines")
+    return ended
 
 
 def why_cluster(cluster: str, *, every: bool = False) -> Story:

@@ -145,6 +145,10 @@ class Simulation:
         request = AutostopRequest(idle_minutes=minutes, down=down)
         self._ask(lambda desk, tx: desk.autostop(tx, name, request))
 
+    def reap(self) -> float | None:
+        """The server's own look at forgotten machines; after how many seconds the next can confirm it."""
+        return self._loop.run_until_complete(self.core.reaper.turn())
+
     # What a test sees
 
     def cluster(self, name: str) -> Record | None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -130,11 +131,15 @@ def test_what_the_server_refuses_is_told_in_a_line(skynb, box):
     """Fields nobody carries out, names that are none, tasks too large for the cluster."""
     before = skynb("queue", box)[1].count("\n")
     for line, says in (
-        (["launch", "-c", "spot", "--infra", "local", "--use-spot", "true"], "resources.use_spot: no part"),
+        (
+            ["launch", "-c", "spot", "--infra", "local", "--image-id", "docker:x", "true"],
+            "resources.image_id: no part",
+        ),
         (["launch", "-c", "-x-", "--infra", "local", "true"], "cluster_name: "),
         (["exec", box, "--num-nodes", "5", "true"], "num_nodes: cluster 'box' has 1 nodes"),
         (["exec", "nobody", "true"], "there is no cluster 'nobody'"),
         (["down", "nobody*"], "there is no cluster 'nobody*'"),
+        (["reap", "local:none", "--yes"], "there is no machine 'local:none'"),
         (["check", "mars"], "the server has no provider for 'mars'"),
         (["dask", "status", box], "no Dask runs on 'box'"),
     ):
@@ -219,3 +224,11 @@ def test_hours_from_past_runs(skynb, box):
     assert code == 0
     assert task["estimate"] == "median of 2 runs"
     assert 1 <= task["choice"]["seconds"] < 60
+
+
+def test_reap_shows_that_nothing_is_forgotten(skynb, box):
+    """The machines of live clusters are shown on request, with what they cost and who claims them."""
+    assert skynb("reap")[1].startswith("No machine is forgotten.")
+    code, out, _ = skynb("reap", "--all")
+    assert code == 0
+    assert re.search(rf"local:\S+ +{box} .*\$0\.00 +claimed", out)
