@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from skynb.client.sdk import queue as queue
     from skynb.client.sdk import reap as reap
     from skynb.client.sdk import set_budget as set_budget
+    from skynb.client.sdk import ssh_entries as ssh_entries
     from skynb.client.sdk import start as start
     from skynb.client.sdk import status as status
     from skynb.client.sdk import stop as stop
@@ -76,6 +77,7 @@ _HOMES = {
     "plan": "skynb.client.sdk",
     "queue": "skynb.client.sdk",
     "reap": "skynb.client.sdk",
+    "ssh_entries": "skynb.client.sdk",
     "start": "skynb.client.sdk",
     "status": "skynb.client.sdk",
     "stop": "skynb.client.sdk",

@@ -213,6 +213,23 @@ class CheckInfo(msgspec.Struct, kw_only=True):
     mend: str = ""
 
 
+class SshInfo(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """How `ssh` reaches a node from the server's host; files are paths there, and may be empty as jump may.
+
+    name: of the cluster, with the rank behind it on every node but the head.
+    """
+
+    name: str
+    rank: int
+    host: str
+    user: str
+    port: int = 22
+    key_file: str = ""
+    jump: str = ""
+    known_hosts: str = ""
+    host_key_alias: str = ""
+
+
 class MachineInfo(msgspec.Struct, kw_only=True):
     """A machine that bears skynb's tags. name: `INFRA:ID`.
 

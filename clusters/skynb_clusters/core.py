@@ -14,7 +14,7 @@ from skynb.control.secrets import SecretStore
 from skynb.errors import ProviderError, UnsupportedError
 from skynb_clusters.agents import AgentHub
 from skynb_clusters.bundles import Bundles
-from skynb_clusters.contract import Listing, Provider, Transport
+from skynb_clusters.contract import Listing, Provider, SshEntry, Transport
 from skynb_clusters.logs import LogStore
 from skynb_clusters.naming import cluster_of, job_id
 from skynb_clusters.offers import further
@@ -115,6 +115,16 @@ class Core:
         if state.offer is None or not state.machine:
             raise ProviderError("the node has no machine yet", retryable="unknown")
         return self.provider(state.offer).transport(machine_of(state))
+
+    def ssh(self, state: NodeState) -> SshEntry:
+        """How `ssh` reaches a node's machine; UnsupportedError where it cannot. May block."""
+        if state.offer is None or not state.machine:
+            raise ProviderError("the node has no machine yet", retryable="unknown")
+        entry = self.provider(state.offer).ssh(machine_of(state))
+        if entry is None:
+            what = f"ssh does not lead to machines of {state.offer.cloud}"
+            raise UnsupportedError(what, mend="`skynb exec CLUSTER COMMAND` runs there")
+        return entry
 
     def further_offers(self, spec: ClusterSpec) -> Sequence[Offer]:
         """What else there is for a cluster, beyond the offers of its plan. Blocks."""

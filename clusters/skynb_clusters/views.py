@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from skynb.control.budgets import Budget
 from skynb.control.ledger import Money, Transaction
 from skynb.control.records import Record
-from skynb.errors import NotFoundError
+from skynb.errors import ConflictError, NotFoundError
 from skynb.spec.infra import Infra
 from skynb.wire import (
     AutostopRequest,
@@ -19,7 +19,9 @@ from skynb.wire import (
     LeaseInfo,
     MachineInfo,
     NodeInfo,
+    SshInfo,
 )
+from skynb_clusters.contract import SshEntry
 from skynb_clusters.reaper import Found
 from skynb_clusters.records import (
     JOB_FINAL,
@@ -30,6 +32,7 @@ from skynb_clusters.records import (
     NodeSpec,
     NodeState,
     Offer,
+    gang_of,
     offer_of,
 )
 
@@ -143,6 +146,27 @@ def budget_info(budget: Budget) -> BudgetInfo:
         settled_micro=budget.settled,
         reserved_micro=budget.reserved,
         free_micro=budget.free,
+    )
+
+
+def nodes_up(tx: Transaction, name: str) -> list[tuple[int, NodeState]]:
+    """Rank and state of a cluster's nodes that are up; ConflictError where none is."""
+    cluster = find_cluster(tx, name)
+    found = [tx.get(slot) for slot in gang_of(cluster)]
+    up = [slot for slot in found if slot is not None and slot.status == "UP"]
+    if not up:
+        raise ConflictError(
+            f"cluster {name!r} is {cluster.status}", mend=f"`skynb start {name}` brings it up"
+        )
+    return [(slot.spec_as(NodeSpec).rank, slot.state_as(NodeState)) for slot in up]
+
+
+def ssh_info(cluster: str, rank: int, entry: SshEntry) -> SshInfo:
+    """A node's entry, under the name that `ssh` takes."""
+    return SshInfo(
+        name=f"{cluster}-{rank}" if rank else cluster,
+        rank=rank,
+        **{field: getattr(entry, field) for field in entry.__struct_fields__},
     )
 
 

@@ -27,6 +27,7 @@ from skynb.wire import (
     ReapRequest,
     RunInfo,
     ServerInfo,
+    SshInfo,
 )
 from skynb_jupyter.service import Caller, Service
 
@@ -195,6 +196,13 @@ ROUTES = (
         answer=DaskInfo,
         status=202,
         call=lambda service, call: service.dask_down(call.caller, call.path["cluster"]),
+    ),
+    Route(
+        method="GET",
+        path="/clusters/{cluster}/ssh",
+        summary="How ssh reaches the nodes that are up, from the server's host",
+        answer=list[SshInfo],
+        call=lambda service, call: service.ssh(call.path["cluster"]),
     ),
     Route(
         method="GET",

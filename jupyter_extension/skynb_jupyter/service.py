@@ -32,6 +32,7 @@ from skynb.wire import (
     ReapRequest,
     RunInfo,
     ServerInfo,
+    SshInfo,
 )
 from skynb_clusters import tls, views
 from skynb_clusters.core import Core
@@ -164,6 +165,12 @@ class Service:
             return [views.cost_info(tx, record, now) for record in tx.find_all("cluster", live=False)]
 
         return await self.read(read)
+
+    async def ssh(self, name: str) -> list[SshInfo]:
+        nodes = await self.read(lambda tx: views.nodes_up(tx, name))
+        found = [self.core.in_cloud(self.core.ssh, state) for _, state in nodes]
+        entries = await asyncio.gather(*found)
+        return [views.ssh_info(name, rank, entry) for (rank, _), entry in zip(nodes, entries, strict=True)]
 
     async def machines(self) -> MachinesInfo:
         seen = await self.core.reaper.look()

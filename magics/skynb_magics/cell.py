@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -60,6 +61,22 @@ class Cell(Terminal):
         from IPython.display import display
 
         display(value)
+
+    def run(self, argv: Sequence[str]) -> None:
+        """What it prints is the cell's; a cell gives no input."""
+        import subprocess
+
+        with subprocess.Popen(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        ) as program:
+            for line in program.stdout or ():
+                click.echo(line, nl=False)
+        self.exit_code = program.returncode
 
     def redraw(self, lines: list[str]) -> None:
         from IPython.display import display

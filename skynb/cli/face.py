@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import click
@@ -35,6 +35,10 @@ class Face(Protocol):
 
     def lines(self, lines: Iterator[str], ways_on: str) -> bool:
         """Print lines as they come. Interrupting it is leaving: `ways_on` is said; False."""
+        ...
+
+    def run(self, argv: Sequence[str]) -> None:
+        """Run a program that talks to the person; take note of how it ended."""
         ...
 
     def redraw(self, lines: list[str]) -> None:

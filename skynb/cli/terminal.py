@@ -115,6 +115,11 @@ class Terminal:
             return False
         return True
 
+    def run(self, argv: Sequence[str]) -> None:
+        import subprocess
+
+        self.exit_code = subprocess.call(list(argv))
+
     def redraw(self, lines: list[str]) -> None:
         if not sys.stderr.isatty():
             return

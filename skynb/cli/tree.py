@@ -16,6 +16,7 @@ _COMMANDS = {
     "logs": ("skynb.cli.looking:logs", "Show and follow the log of a job."),
     "events": ("skynb.cli.looking:events", "Show the history of decisions."),
     "why": ("skynb.cli.looking:why", "Show why a cluster is as it is."),
+    "ssh": ("skynb.cli.ssh:ssh", "Open a shell on a node, or run a command there."),
     "cost": ("skynb.cli.looking:cost", "Show the bill, a line a cluster."),
     "budget": ("skynb.cli.looking:budget", "Show the caps on spending, or set one."),
     "cost-report": ("skynb.cli.looking:cost", ""),

@@ -39,6 +39,7 @@ from skynb.wire import (
     MachinesInfo,
     ReapRequest,
     RunInfo,
+    SshInfo,
     WaitFor,
 )
 
@@ -311,6 +312,18 @@ def follow_events(cluster: str | None = None, after: int = 0) -> Iterator[EventI
     """The history after an event's number, and then each event as it happens, without end."""
     stream = connection().stream(_history(cluster), after=str(after))
     return (msgspec.convert(event.data, EventInfo) for event in stream)
+
+
+def ssh_entries(cluster: str) -> list[SshInfo]:
+    """How `ssh` reaches the cluster's nodes that are up; they are kept for `ssh CLUSTER` (`skynb.client.ssh`).
+
+    UnsupportedError for infra without ssh, such as this machine.
+    """
+    from skynb.client import ssh
+
+    entries = connection().call("GET", f"{path_of(cluster)}/ssh", list[SshInfo])
+    ssh.keep({one.name for one in status()}, cluster, entries)
+    return entries
 
 
 def forgotten(*, every: bool = False) -> Machines:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from tests.support.site import site, until
@@ -48,6 +51,31 @@ def test_a_gang_on_two_hosts(here, pool, tmp_path):
     here.down("gang")
     until(lambda: here.cluster("gang").final)
     assert [leftovers(host) for host in pool] == [([], b"")] * 2
+
+
+def test_ssh_leads_to_the_nodes(here, pool, tmp_path, monkeypatch):
+    """`skynb ssh` runs a command on each node; plain ssh then takes the cluster's name, until it is gone."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    here.launch("doors", run="true", num_nodes=2, resources={"infra": "ssh/lab"})
+    until(lambda: here.cluster("doors").status == "UP")
+    told = [
+        subprocess.run(
+            [sys.executable, "-m", "skynb.cli", "ssh", "--rank", str(rank), "doors", "hostname; exit 3"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        for rank in (0, 1)
+    ]
+    assert {one.stdout.strip() for one in told} == {host.name for host in pool}, told
+    assert [one.returncode for one in told] == [3, 3]
+    assert ["works from now on" in one.stderr for one in told] == [True, False]
+    plain = ["ssh", "-F", tmp_path / ".ssh" / "config", "-o", "BatchMode=yes", "doors-1", "hostname"]
+    answer = subprocess.run(plain, capture_output=True, text=True, timeout=60, check=True)
+    assert answer.stdout == told[1].stdout
+    here.down("doors")
+    until(lambda: here.cluster("doors").final)
 
 
 def test_a_taken_pool_is_told_and_serves_later(here, pool):

@@ -139,6 +139,7 @@ def test_what_the_server_refuses_is_told_in_a_line(skynb, box):
         (["exec", box, "--num-nodes", "5", "true"], "num_nodes: cluster 'box' has 1 nodes"),
         (["exec", "nobody", "true"], "there is no cluster 'nobody'"),
         (["down", "nobody*"], "there is no cluster 'nobody*'"),
+        (["ssh", box, "true"], "ssh does not lead to machines of local"),
         (["reap", "local:none", "--yes"], "there is no machine 'local:none'"),
         (["check", "mars"], "the server has no provider for 'mars'"),
         (["dask", "status", box], "no Dask runs on 'box'"),
@@ -231,4 +232,4 @@ def test_reap_shows_that_nothing_is_forgotten(skynb, box):
     assert skynb("reap")[1].startswith("No machine is forgotten.")
     code, out, _ = skynb("reap", "--all")
     assert code == 0
-    assert re.search(rf"local:\S+ +{box} .*\$0\.00 +claimed", out)
+    assert re.search(rf"local:\S+ +{box} .*\$0\S* +claimed", out)
