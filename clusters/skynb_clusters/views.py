@@ -155,9 +155,8 @@ def nodes_up(tx: Transaction, name: str) -> list[tuple[int, NodeState]]:
     found = [tx.get(slot) for slot in gang_of(cluster)]
     up = [slot for slot in found if slot is not None and slot.status == "UP"]
     if not up:
-        raise ConflictError(
-            f"cluster {name!r} is {cluster.status}", mend=f"`skynb start {name}` brings it up"
-        )
+        mend = f"`skynb start {name}` brings it up"
+        raise ConflictError(f"no node of cluster {name!r} is up: it is {cluster.status}", mend=mend)
     return [(slot.spec_as(NodeSpec).rank, slot.state_as(NodeState)) for slot in up]
 
 

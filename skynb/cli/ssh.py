@@ -28,9 +28,8 @@ def ssh(cluster: str, command: tuple[str, ...], rank: int) -> None:
         raise click.UsageError("a shell needs a terminal; give a command to run")
     found = next((one for one in sdk.ssh_entries(cluster) if one.rank == rank), None)
     if found is None:
-        raise NotFoundError(
-            f"cluster {cluster!r} has no node {rank} that is up", mend=f"`skynb status {cluster}`"
-        )
+        mend = f"`skynb status {cluster}` shows it"
+        raise NotFoundError(f"cluster {cluster!r} has no node {rank} that is up", mend=mend)
     if entries.include():
         here.say(f"`ssh {cluster}` works from now on: ~/.ssh/config includes {entries.file()}")
     here.run(entries.command_line(found, command))

@@ -315,7 +315,7 @@ def follow_events(cluster: str | None = None, after: int = 0) -> Iterator[EventI
 
 
 def ssh_entries(cluster: str) -> list[SshInfo]:
-    """How `ssh` reaches the cluster's nodes that are up; they are kept for `ssh CLUSTER` (`skynb.client.ssh`).
+    """How `ssh` reaches the cluster's nodes that are up; kept for `ssh CLUSTER` by `skynb.client.ssh`.
 
     UnsupportedError for infra without ssh, such as this machine.
     """
