@@ -1,4 +1,4 @@
-"""The command line: `agent.pyz start|stop|rpc|bridge|recv|unpack --root R`. Transports call it."""
+"""The command line: `agent.pyz start|stop|rpc|bridge|recv|lay --root R`. Transports call it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from skynb_agent import config, daemon, streams
+from skynb_agent import config, daemon, laying, streams
 from skynb_agent.protocol import VERSION
 
 
@@ -39,8 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     recv = verbs.add_parser("recv", parents=[shared], help="standard input to a file, in one step")
     recv.add_argument("path")
     recv.add_argument("--mode", default="600", help="permissions in octal")
-    unpack = verbs.add_parser("unpack", parents=[shared], help="a tar stream on standard input to a folder")
-    unpack.add_argument("folder")
+    verbs.add_parser("lay", parents=[shared], help="a snapshot of files on standard streams to the home")
     return parser
 
 
@@ -81,5 +80,5 @@ def _store(options: argparse.Namespace, root: Path) -> None:
         size = streams.receive(sys.stdin.buffer, Path(options.path), int(options.mode, 8), roots)
         print(json.dumps({"bytes": size}), flush=True)
     else:
-        count = streams.unpack(sys.stdin.buffer, Path(options.folder), roots)
-        print(json.dumps({"members": count}), flush=True)
+        counts = laying.lay(sys.stdin.buffer, sys.stdout.buffer, root, roots[-1])
+        print(json.dumps(counts), flush=True)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO
 
 _CHUNK = 256 * 1024
 
 
 class UnsafeError(ValueError):
-    """A path or archive member that would reach outside the folder it is meant for."""
+    """A path that would reach outside the folder it is meant for."""
 
 
 def connect(target: str) -> socket.socket:
@@ -77,50 +77,8 @@ def receive(source: BinaryIO, path: Path, mode: int, roots: list[Path]) -> int:
     return total
 
 
-def unpack(source: BinaryIO, folder: Path, roots: list[Path]) -> int:
-    """Extract a tar stream into `folder`, under one of `roots`; the number of members.
-
-    UnsafeError for absolute names, `..`, devices, and links that leave the folder; what came before stays.
-    """
-    import tarfile
-
-    folder = _inside(folder, roots)
-    folder.mkdir(parents=True, exist_ok=True)
-    count = 0
-    with tarfile.open(fileobj=source, mode="r|*") as archive:
-        for member in archive:
-            _check_member(member, folder)
-            member.uid, member.gid = os.getuid(), os.getgid()
-            member.mode &= 0o777
-            if hasattr(tarfile, "fully_trusted_filter"):  # checked above, more strictly than "data" does
-                archive.extract(member, folder, filter="fully_trusted")
-            else:
-                archive.extract(member, folder)
-            count += 1
-    return count
-
-
-def _check_member(member: object, folder: Path) -> None:
-    import tarfile
-
-    assert isinstance(member, tarfile.TarInfo)  # noqa: S101 - the late import hides the type
-    name = PurePosixPath(member.name)
-    if name.is_absolute() or ".." in name.parts:
-        raise UnsafeError(f"the archive names a path outside the folder: {member.name!r}")
-    if not (member.isfile() or member.isdir() or member.issym() or member.islnk()):
-        raise UnsafeError(f"the archive holds a device or pipe: {member.name!r}")
-    if not _resolves_inside(folder / name.parent, folder):
-        raise UnsafeError(f"the archive writes through a link: {member.name!r}")
-    if member.issym() and not _resolves_inside(folder / name.parent / member.linkname, folder):
-        raise UnsafeError(f"the archive holds a link to the outside: {member.name!r}")
-    if member.islnk() and not _resolves_inside(folder / member.linkname, folder):
-        raise UnsafeError(f"the archive holds a link to the outside: {member.name!r}")
-    target = folder / name
-    if not member.isdir() and target.is_symlink():
-        target.unlink()  # never write through a link that was there before
-
-
-def _resolves_inside(path: Path, folder: Path) -> bool:
+def resolves_inside(path: Path, folder: Path) -> bool:
+    """Whether a path, through all links that are there, ends in a folder."""
     resolved, root = path.resolve(), folder.resolve()
     return resolved == root or root in resolved.parents
 
@@ -129,6 +87,6 @@ def _inside(path: Path, roots: list[Path]) -> Path:
     if ".." in path.parts:
         raise UnsafeError(f"{path} goes up")
     full = path if path.is_absolute() else roots[-1] / path
-    if not any(_resolves_inside(full, root) for root in roots):
+    if not any(resolves_inside(full, root) for root in roots):
         raise UnsafeError(f"{path} is outside {' and '.join(map(str, roots))}")
     return full

@@ -13,7 +13,6 @@ from skynb.control.records import Record
 from skynb.control.secrets import SecretStore
 from skynb.errors import ProviderError, UnsupportedError
 from skynb_clusters.agents import AgentHub
-from skynb_clusters.bundles import Bundles
 from skynb_clusters.contract import Listing, Provider, SshEntry, Transport
 from skynb_clusters.logs import LogStore
 from skynb_clusters.naming import cluster_of, job_id
@@ -22,6 +21,7 @@ from skynb_clusters.pumps import LogPumps
 from skynb_clusters.reaper import Reaper
 from skynb_clusters.records import ClusterSpec, DropKept, NodeState, Offer, machine_of
 from skynb_clusters.sightings import Sightings
+from skynb_clusters.snapshots import Snapshots
 from skynb_clusters.surroundings import Surroundings
 from skynb_clusters.wishes import Wishes
 
@@ -51,7 +51,7 @@ class Core:
         self.owner = owner
         self.secrets = SecretStore(home / "secrets")
         self.logs = LogStore(home / "logs")
-        self.bundles = Bundles(home / "bundles")
+        self.snapshots = Snapshots(home / "snapshots")
         self.reconciler = Reconciler(ledger, kinds(self), claim, threads=threads)
         self.surroundings = Surroundings(providers, ledger.clock.monotonic)
         self.sightings = Sightings(self._look)
@@ -87,8 +87,8 @@ class Core:
         """Forget what a record kept beside the ledger."""
         for reference in effect.secrets:
             self.secrets.drop(reference)
-        if effect.bundle:
-            self.bundles.drop(effect.bundle)
+        if effect.files:
+            self.snapshots.drop(effect.files)
 
     def provider(self, offer: Offer) -> Provider:
         """The provider behind an offer; ProviderError if this server has none of that name."""

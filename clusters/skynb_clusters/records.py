@@ -224,7 +224,10 @@ def agent_name(record: Record, state: NodeState) -> str:
 
 
 class JobSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One job of a cluster. secrets, workdir: references to what is kept beside the ledger."""
+    """One job of a cluster. secrets, files: references to what is kept beside the ledger.
+
+    workdir: whether it starts in the working folder; older rows have a reference there.
+    """
 
     number: int
     num_nodes: int
@@ -232,7 +235,8 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     run: str | None = None
     envs: dict[str, str] = {}
     secrets: str = ""
-    workdir: str = ""
+    files: str = ""
+    workdir: bool | str = False
     gpus_per_node: float = 0
     cpus_per_node: float = 0.5
     priority: int = 0
@@ -323,10 +327,10 @@ class FindOffers(Effect, frozen=True):
 
 
 class DropKept(Effect, frozen=True):
-    """Forget what was kept beside the ledger: secrets, and a packed working folder."""
+    """Forget what was kept beside the ledger: secrets, and a snapshot of files."""
 
     secrets: tuple[str, ...]
-    bundle: str = ""
+    files: str = ""
 
 
 class SubmitJob(Effect, frozen=True):

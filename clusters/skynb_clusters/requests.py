@@ -49,6 +49,7 @@ from skynb_clusters.records import (
     offer_of,
 )
 from skynb_clusters.rehearsal import as_simulated, rehearsed
+from skynb_clusters.snapshots import sources_of
 from skynb_clusters.surroundings import LOCAL
 from skynb_clusters.views import find_cluster
 from skynb_clusters.wishes import (
@@ -78,14 +79,14 @@ class Desk:
         self._around = core.surroundings
 
     def launch(
-        self, tx: Transaction, request: LaunchRequest, user: str, bundle: str = ""
+        self, tx: Transaction, request: LaunchRequest, user: str, files: str = ""
     ) -> tuple[LaunchAnswer, Sequence[str]]:
         """A new cluster for the task, or the task on the live cluster of that name, woken if need be."""
         task = read_task(request.task, request.secrets)
         name = request.cluster_name or f"sky-{new_id('x')[2:6]}"
         cluster = tx.find("cluster", name)
         if cluster is not None:
-            return self._launch_here(tx, cluster, task, request, user, bundle)
+            return self._launch_here(tx, cluster, task, request, user, files)
         check_name(name)
         autostop = autostop_of(request.autostop) or asked_autostop(task.resources)
         wishes = Wishes.of(task.resources, autostop)
@@ -110,7 +111,7 @@ class Desk:
             ), ()
         spec = self._spec(name, task, chosen, request, offers=offers, autostop=autostop, **wishes.in_spec())
         cluster = self._insert_cluster(tx, name, spec, chosen, user)
-        job = self._insert_job(tx, cluster, task, request.setup, user, bundle)
+        job = self._insert_job(tx, cluster, task, request.setup, user, files)
         answer = LaunchAnswer(
             cluster=name,
             job=job,
@@ -122,7 +123,7 @@ class Desk:
         return answer, _family(cluster, task.num_nodes, job)
 
     def exec(
-        self, tx: Transaction, name: str, request: ExecRequest, user: str, bundle: str = ""
+        self, tx: Transaction, name: str, request: ExecRequest, user: str, files: str = ""
     ) -> tuple[LaunchAnswer, Sequence[str]]:
         """The task on a cluster that is up or coming up, without its setup."""
         cluster = find_cluster(tx, name)
@@ -132,7 +133,7 @@ class Desk:
             )
         task = read_task(request.task, request.secrets)
         check_fits(cluster, task)
-        job = self._insert_job(tx, cluster, task, False, user, bundle)
+        job = self._insert_job(tx, cluster, task, False, user, files)
         if job is None:
             raise SpecError("there is nothing to run", where="run", mend="Give the task a run section")
         return LaunchAnswer(cluster=name, job=job), (cluster.id, job_id(cluster.id, job))
@@ -234,16 +235,21 @@ class Desk:
         tx.move(Move(live.id, "ENDED"))
         return (live.id,)
 
-    def prepare(self, task: dict[str, Any]) -> str:
-        """What takes time and so stands outside the transaction: ask who has own offers, pack the workdir.
+    def prepare(self, config: dict[str, Any]) -> str:
+        """What takes time and so stands outside the transaction: ask who has own offers, keep the files.
 
-        The answer is the reference to the packed folder, or empty.
+        The answer is the reference to the snapshot of the task's files, or empty.
         """
         self._here()
         with suppress(SkynbError):  # said better when the task itself is read
-            self._around.look(infras(Task.from_wire(task, {})))
-        workdir = task.get("workdir")
-        return self._core.bundles.pack(workdir) if isinstance(workdir, str) and workdir else ""
+            self._around.look(infras(Task.from_wire(config, {})))
+        try:
+            task = read_task(config, {})
+        except SkynbError:
+            return ""  # as above
+        workdir = task.workdir if isinstance(task.workdir, str) else None
+        sources = sources_of(workdir, task.get_local_to_remote_file_mounts())
+        return self._core.snapshots.take(sources) if sources else ""
 
     def plan(self, task: Task, wishes: Wishes | None = None) -> Plan:
         """The plan over the infra that may be used and can do what the task wishes.
@@ -265,7 +271,7 @@ class Desk:
         return plan(task, clouds=clouds, extra_offers=offers)
 
     def _launch_here(
-        self, tx: Transaction, cluster: Record, task: Task, request: LaunchRequest, user: str, bundle: str
+        self, tx: Transaction, cluster: Record, task: Task, request: LaunchRequest, user: str, files: str
     ) -> tuple[LaunchAnswer, Sequence[str]]:
         if cluster.target == "TERMINATED":
             raise ConflictError(
@@ -278,7 +284,7 @@ class Desk:
         woken += self._open(tx, cluster.name, Wishes.of(task.resources, None).ports)
         if request.autostop is not None:
             woken += self.autostop(tx, cluster.name, request.autostop)
-        job = self._insert_job(tx, cluster, task, request.setup, user, bundle)
+        job = self._insert_job(tx, cluster, task, request.setup, user, files)
         if job is not None:
             woken.append(job_id(cluster.id, job))
         return LaunchAnswer(cluster=cluster.name, job=job), woken
@@ -381,7 +387,7 @@ class Desk:
         return ()
 
     def _insert_job(
-        self, tx: Transaction, cluster: Record, task: Task, setup: bool, user: str, bundle: str
+        self, tx: Transaction, cluster: Record, task: Task, setup: bool, user: str, files: str
     ) -> int | None:
         """The job's number; None when the task neither sets up nor runs anything."""
         script = task.setup if setup else None
@@ -396,7 +402,8 @@ class Desk:
             run=task.run,
             envs={key: value for key, value in (task.envs or {}).items() if value is not None},
             secrets=self._core.secrets.put(secrets) if secrets else "",
-            workdir=bundle,
+            files=files,
+            workdir=bool(task.workdir),
             gpus_per_node=gpus(task.resources),
             cpus_per_node=0.5,
             priority=task.resources.priority or 0,

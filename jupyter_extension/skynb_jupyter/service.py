@@ -74,16 +74,16 @@ class Service:
         ]
 
     async def launch(self, caller: Caller, request: LaunchRequest) -> LaunchAnswer:
-        def ask(tx: Transaction, bundle: str) -> tuple[LaunchAnswer, Sequence[str]]:
-            return self.desk.launch(tx, request, caller.user, bundle)
+        def ask(tx: Transaction, files: str) -> tuple[LaunchAnswer, Sequence[str]]:
+            return self.desk.launch(tx, request, caller.user, files)
 
-        return await self._ask_with_workdir(caller, "launch", request, ask)
+        return await self._ask_with_files(caller, "launch", request, ask)
 
     async def exec(self, caller: Caller, name: str, request: ExecRequest) -> LaunchAnswer:
-        def ask(tx: Transaction, bundle: str) -> tuple[LaunchAnswer, Sequence[str]]:
-            return self.desk.exec(tx, name, request, caller.user, bundle)
+        def ask(tx: Transaction, files: str) -> tuple[LaunchAnswer, Sequence[str]]:
+            return self.desk.exec(tx, name, request, caller.user, files)
 
-        return await self._ask_with_workdir(caller, f"exec {name}", request, ask)
+        return await self._ask_with_files(caller, f"exec {name}", request, ask)
 
     async def cancel(self, caller: Caller, name: str, request: CancelRequest) -> CancelAnswer:
         def ask(tx: Transaction) -> tuple[CancelAnswer, Sequence[str]]:
@@ -263,28 +263,28 @@ class Service:
 
         return await self._ask(caller, f"{verb} {name}", None, ClusterInfo, ask)
 
-    async def _ask_with_workdir(
+    async def _ask_with_files(
         self,
         caller: Caller,
         verb: str,
         request: LaunchRequest | ExecRequest,
         ask: Callable[[Transaction, str], tuple[LaunchAnswer, Sequence[str]]],
     ) -> LaunchAnswer:
-        """The working folder is packed before the transaction, and dropped if no job came of it."""
+        """The files are kept before the transaction, and dropped if no job came of it."""
         used = False
 
         def call(tx: Transaction) -> tuple[LaunchAnswer, Sequence[str]]:
             nonlocal used
-            answer, woken = ask(tx, bundle)
+            answer, woken = ask(tx, files)
             used = answer.job is not None
             return answer, woken
 
-        bundle = await asyncio.to_thread(self.desk.prepare, request.task)
+        files = await asyncio.to_thread(self.desk.prepare, request.task)
         try:
             return await self._ask(caller, verb, request, LaunchAnswer, call)
         finally:
-            if bundle and not used:
-                self.core.bundles.drop(bundle)
+            if files and not used:
+                self.core.snapshots.drop(files)
 
     async def _ask(
         self,

@@ -46,7 +46,7 @@ def only_task(dag: Dag) -> Task:
 
 
 def packed(task: Task) -> tuple[dict[str, Any], dict[str, str]]:
-    """Config and secrets for sending; a relative workdir is meant from here, so it goes as a full path."""
+    """Config and secrets for sending; relative paths are meant from here, so they go as full ones."""
     config, secrets = task.to_wire()
     workdir = task.workdir
     if isinstance(workdir, str):
@@ -54,4 +54,10 @@ def packed(task: Task) -> tuple[dict[str, Any], dict[str, str]]:
         if not folder.is_dir():
             raise SpecError(f"there is no folder {folder}", where="workdir", mend="Check the path")
         config["workdir"] = str(folder)
+    for target, source in task.get_local_to_remote_file_mounts().items():
+        path = Path(source).expanduser().absolute()
+        if not path.exists():
+            where = f"file_mounts.{target}"
+            raise SpecError(f"there is no file or folder {path}", where=where, mend="Check the path")
+        config["file_mounts"][target] = str(path)
     return config, secrets

@@ -43,6 +43,15 @@ def _hook(autostop: Any) -> list[str]:
     return [".hook"] if getattr(autostop, "hook", None) else []
 
 
+def _mounts(mounts: Any) -> list[str]:
+    """Files of this machine to somewhere below the home are sent; buckets and other places are not yet."""
+    return [
+        f".{target}"
+        for target, source in mounts.items()
+        if not isinstance(source, str) or "://" in source or target.startswith("/")
+    ]
+
+
 def _containers(image: Any) -> list[str]:
     images = image.values() if isinstance(image, Mapping) else (image,)
     return [""] if any(one.startswith("docker:") for one in images) else []
@@ -62,7 +71,7 @@ TASK: Mapping[str, Unexecuted] = {
     "secrets": _references,  # values, not references to kept ones
     "managed_secrets": _not_yet,
     "resources": lambda resources: _below(resources, RESOURCES),
-    "file_mounts": _not_yet,
+    "file_mounts": _mounts,
     "service": _not_yet,
     "pool": _not_yet,
     "volumes": _not_yet,

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import subprocess
 import sys
-import tarfile
 import threading
 from pathlib import Path
-
-import pytest
 
 from skynb_agent.protocol import Decoder, build_zipapp, encode, request
 
@@ -106,58 +102,6 @@ def test_recv_writes_in_one_step(solo):
     for outside in ("/tmp/ska-outside", "../x", str(solo.home / "../../x")):
         assert solo.verb("recv", outside, stdin=b"x", check=False).returncode == 1
     assert [path.name for path in target.parent.iterdir()] == ["b.txt"]
-
-
-def _tar(*members):
-    blob = io.BytesIO()
-    with tarfile.open(fileobj=blob, mode="w") as archive:
-        for name, kind, value in members:
-            info = tarfile.TarInfo(name)
-            info.type = kind
-            if kind == tarfile.REGTYPE:
-                info.size = len(value)
-                archive.addfile(info, io.BytesIO(value))
-            else:
-                info.linkname = value
-                archive.addfile(info)
-    return blob.getvalue()
-
-
-def test_unpack_a_tree(solo):
-    """Files, folders and links that stay inside arrive."""
-    blob = _tar(
-        ("d", tarfile.DIRTYPE, ""),
-        ("d/f", tarfile.REGTYPE, b"1"),
-        ("d/up", tarfile.SYMTYPE, "../g"),
-        ("g", tarfile.REGTYPE, b"2"),
-        ("h", tarfile.LNKTYPE, "d/f"),
-    )
-    assert json.loads(solo.verb("unpack", "sky_workdir", stdin=blob).stdout) == {"members": 5}
-    assert (solo.home / "sky_workdir/d/up").read_bytes() == b"2"
-    assert (solo.home / "sky_workdir/h").read_bytes() == b"1"
-
-
-@pytest.mark.parametrize(
-    "members",
-    [
-        [("/abs", tarfile.REGTYPE, b"x")],
-        [("../up", tarfile.REGTYPE, b"x")],
-        [("a/../../up", tarfile.REGTYPE, b"x")],
-        [("l", tarfile.SYMTYPE, "/etc")],
-        [("l", tarfile.SYMTYPE, "../..")],
-        [("l", tarfile.LNKTYPE, "../../config.json")],
-        [("a", tarfile.SYMTYPE, "b"), ("b", tarfile.SYMTYPE, ".."), ("a/up", tarfile.REGTYPE, b"x")],
-        [("p", tarfile.FIFOTYPE, "")],
-        [("c", tarfile.CHRTYPE, "")],
-    ],
-)
-def test_unpack_refuses(solo, members):
-    """Absolute names, `..`, links outside, writing through links, devices: refused."""
-    done = solo.verb("unpack", "d", stdin=_tar(*members), check=False)
-    assert done.returncode == 1
-    assert b"Traceback" not in done.stderr
-    assert not (solo.home / "up").exists()
-    assert not (solo.root / "up").exists()
 
 
 def test_oldest_python(make_cluster, python38):

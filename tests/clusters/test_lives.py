@@ -72,7 +72,7 @@ def test_the_working_folder_is_as_it_was_when_asked(here, tmp_path):
     assert ended(here, "dir", number).status == "SUCCEEDED"
     for rank in range(2):
         assert here.log("dir", number, rank) == "as asked\nscript.py\n"
-    assert list((here.home / "bundles").iterdir()) == []
+    assert list((here.home / "snapshots").iterdir()) == []
     here.down("dir")
 
 
@@ -216,3 +216,19 @@ def test_work_without_a_server_has_an_envelope(monkeypatch):
         alone.kill_server()
         until(lambda: alone.machines() == {}, 40)
         assert until(lambda: (job := alone.job("long", 1)).final and job, 30).status == "FAILED_DRIVER"
+
+
+def test_file_mounts_of_this_machine(here, tmp_path):
+    """A folder and a file are where the task put them, on every node, before the job starts."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "x").write_text("one\n")
+    (tmp_path / "conf").write_text("two\n")
+    mounts = {"~/in": f"{tmp_path}/data", "etc/conf": f"{tmp_path}/conf"}
+    number = here.launch(
+        "mounts", num_nodes=2, file_mounts=mounts, run="cat ~/in/x ~/sky_workdir/etc/conf"
+    ).job
+    until(lambda: here.job("mounts", number).logs_complete)
+    assert here.job("mounts", number).status == "SUCCEEDED"
+    assert sorted(here.log("mounts", number, rank=1).splitlines()) == ["one", "two"]
+    here.down("mounts")
+    until(lambda: here.cluster("mounts").final)

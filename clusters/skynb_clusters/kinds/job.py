@@ -78,7 +78,7 @@ class JobKind:
             raise ProviderError(f"{record.id} has no cluster in the ledger")
         head = head_of(cluster)
         if isinstance(effect, SubmitJob):
-            await self._send_workdir(record, gang_of(cluster))
+            await self._send_files(record, gang_of(cluster))
             await self._core.hub.call(head, Methods.SUBMIT, {"job": self._job(record)})
         elif isinstance(effect, CancelJob):
             await self._core.hub.call(head, Methods.CANCEL, {"ids": [effect.number]})
@@ -86,16 +86,15 @@ class JobKind:
             self._core.drop(effect)
         return None
 
-    async def _send_workdir(self, record: Record, gang: Sequence[str]) -> None:
-        """Lay the job's working folder on every node; a job that waits for that is not handed over yet."""
-        bundle = record.spec_as(JobSpec).workdir
-        if not bundle:
+    async def _send_files(self, record: Record, gang: Sequence[str]) -> None:
+        """Lay the job's files on every node; a job that waits for that is not handed over yet."""
+        files = record.spec_as(JobSpec).files
+        if not files:
             return
         nodes = await asyncio.gather(*(self._core.get(node) for node in gang))
         transports = [self._core.transport(node.state_as(NodeState)) for node in nodes if node]
-        await asyncio.gather(
-            *(self._core.in_cloud(self._core.bundles.unpack, bundle, transport) for transport in transports)
-        )
+        send = self._core.snapshots.send
+        await asyncio.gather(*(self._core.in_cloud(send, files, transport) for transport in transports))
 
     def _ask(
         self, head: str, number: int

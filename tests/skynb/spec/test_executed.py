@@ -22,7 +22,7 @@ def test_what_is_executed_is_not_listed():
         run="y",
         envs={"A": "1"},
         secrets={"B": "2"},
-        file_mounts={},
+        file_mounts={"~/a": "b", "c": "d"},
         config={},
         api_server_access=True,
         resources={
@@ -56,7 +56,7 @@ def test_what_is_executed_is_not_listed():
             ["config.docker.run_options", "config.hooks"],
         ),
         ({"service": {"readiness_probe": "/"}, "event_callback": "x"}, ["service", "event_callback"]),
-        ({"file_mounts": {"/a": "b"}, "api_server_access": False}, ["file_mounts", "api_server_access"]),
+        ({"file_mounts": {"/a": "b"}, "api_server_access": False}, ["file_mounts./a", "api_server_access"]),
     ],
 )
 def test_what_is_not_executed_is_named(config, expected):

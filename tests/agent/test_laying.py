@@ -1,0 +1,68 @@
+"""The agent's end of sending files: what a stream may not do to a node."""
+
+import hashlib
+import json
+
+import pytest
+
+KEY = "0" * 64
+
+
+def told(*, files=(), links=(), folders=(), target="sky_workdir", key=KEY) -> bytes:
+    """A stream for a node that has nothing: the snapshot, then every content."""
+    entries = [[path, 0o644, len(data), hashlib.sha256(data).hexdigest(), 1] for path, data in files]
+    mount = {
+        "key": key,
+        "target": target,
+        "folders": list(folders),
+        "files": entries,
+        "links": list(links),
+    }
+    contents = b"".join({hashlib.sha256(data).hexdigest(): data for _, data in files}.values())
+    return json.dumps({"mounts": [mount]}).encode() + b"\n" + contents
+
+
+def test_a_tree_is_laid(solo):
+    """The answer names what is lacking, and then what was done."""
+    stream = told(files=[("d/f", b"1"), ("g", b"22")], links=[["d/up", "../g"]], folders=[["e", 0o755]])
+    lines = solo.verb("lay", stdin=stream).stdout.splitlines()
+    assert len(json.loads(lines[0])["lacking"]) == 2
+    assert json.loads(lines[1]) == {"files": 2, "sent": 3, "deleted": 0}
+    assert (solo.home / "sky_workdir/d/up").read_bytes() == b"22"
+    assert (solo.home / "sky_workdir/e").is_dir()
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        told(files=[("/abs", b"x")]),
+        told(files=[("../up", b"x")]),
+        told(files=[("a/../../up", b"x")]),
+        told(links=[["l", "/etc"]]),
+        told(links=[["l", "../.."]]),
+        told(folders=[["../up", 0o755]]),
+        told(target="../up", files=[("a", b"x")]),
+        told(target="/tmp/skynb-outside", files=[("a", b"x")]),
+        told(key="../config", files=[("a", b"x")]),
+        told(files=[("up", b"xyz")])[:-1],
+        told(files=[("up", b"xyz")])[:-1] + b"!",
+        b"{",
+    ],
+)
+def test_what_a_stream_may_not_do(solo, stream):
+    """Absolute names, `..`, links outside, a stream that is cut or damaged: one line, and nothing is laid."""
+    done = solo.verb("lay", stdin=stream, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"agent: ")
+    assert b"Traceback" not in done.stderr
+    assert not (solo.home / "up").exists()
+    assert not (solo.home / "sky_workdir/up").exists()
+
+
+def test_nothing_is_written_through_a_link(solo, tmp_path):
+    """A job may have put a link in the way of a later snapshot."""
+    (solo.home / "sky_workdir").mkdir()
+    (solo.home / "sky_workdir/d").symlink_to(tmp_path)
+    done = solo.verb("lay", stdin=told(files=[("d/f", b"1")]), check=False)
+    assert (done.returncode, list(tmp_path.glob("f"))) == (1, [])
+    assert b"leads outside through a link" in done.stderr
