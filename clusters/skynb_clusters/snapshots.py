@@ -57,7 +57,12 @@ class _Mount(msgspec.Struct):
 
 def sources_of(workdir: str | None, mounts: dict[str, str]) -> list[Source]:
     """What a task sends. A relative target is below the working folder, `~/x` below the home; SpecError."""
-    sources = [Source(Path(workdir).expanduser(), WORKDIR, "workdir")] if workdir else []
+    sources = []
+    if workdir:
+        folder = Path(workdir).expanduser()
+        if not folder.is_dir():
+            raise SpecError(f"there is no folder {folder}", where="workdir", mend="Check the path")
+        sources.append(Source(folder, WORKDIR, "workdir"))
     for target, path in mounts.items():
         below = target[2:] if target.startswith("~/") else f"{WORKDIR}/{target}"
         parts = PurePosixPath(below).parts

@@ -249,8 +249,10 @@ def test_what_cannot_be_sent_is_refused_by_name(snapshots, work, tmp_path):
     (work / "out").symlink_to(tmp_path)
     with pytest.raises(SpecError, match="out is a link to the outside"):
         snapshots.take(of(work))
+    with pytest.raises(SpecError, match="there is no folder"):
+        of(tmp_path / "nowhere")
     with pytest.raises(SpecError, match="there is no file or folder"):
-        snapshots.take(of(tmp_path / "nowhere"))
+        snapshots.take(sources_of(None, {"~/x": f"{tmp_path}/nowhere"}))
     assert list(snapshots._folder.iterdir()) == []
 
 
