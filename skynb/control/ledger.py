@@ -189,12 +189,12 @@ class Transaction:
         return int(self._db.execute(query).scalar_one())
 
     def move(self, move: Move) -> bool:
-        """Move a target and make the record due. False where it is final already: final is final."""
+        """Move a target and make the record due. False where it is final, or meant not to be moved."""
         now = self._clock.now()
         table = schema.records
         done = self._db.execute(
             update(table)
-            .where(table.c.id == move.record, table.c.final.is_(False))
+            .where(table.c.id == move.record, table.c.final.is_(False), table.c.target != move.unless)
             .values(
                 target=move.target,
                 version=table.c.version + 1,

@@ -84,11 +84,15 @@ class SpendEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Move(msgspec.Struct, frozen=True):
-    """Another record's target, moved in the same transaction. Its final state is never reopened."""
+    """Another record's target, moved in the same transaction. Its final state is never reopened.
+
+    unless: a target that is left as it is.
+    """
 
     record: str
     target: str
     reason: str = ""
+    unless: str = ""
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):

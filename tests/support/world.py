@@ -157,7 +157,7 @@ class World:
 
     def _move(self, decision: Decision) -> None:
         for move in decision.moves:
-            if move.record == self.cluster.id:
+            if move.record == self.cluster.id and self.cluster.target != move.unless:
                 self.cluster = msgspec.structs.replace(
                     self.cluster, target=move.target, reason=move.reason or self.cluster.reason
                 )

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from skynb.control.records import Decision, Event, Move, Record
+from skynb.control.records import Decision, Event, Move, Record, SpendEntry
 from skynb_clusters.contract import Machine
 from skynb_clusters.deciders.money import (
     END_S,
@@ -213,9 +213,7 @@ def _booting(record: Record, view: NodeView, now: float) -> Decision:
     if view.agent.presence == "answering":
         return _to_up(record, view, now)
     if machine.state == "stopped":
-        refused = outcome.error if outcome and outcome.effect == "StartMachine" else None
-        why = str(refused.get("what")) if refused else None
-        return Decision(reason=why, effects=(StartMachine(machine),), wake_in=_patience(record))
+        return _start_again(record, view, now, machine)
     if machine.state != "running" and _overdue(state, now):
         minutes = f"{BOOT_LIMIT_S / 60:.0f} min"
         return _failed(state, {"code": "boot", "what": f"it did not boot in {minutes}", "retryable": "yes"})
@@ -229,6 +227,28 @@ def _booting(record: Record, view: NodeView, now: float) -> Decision:
         state, attempts=state.attempts + 1, address=machine.address or state.address, reach=machine.reach
     )
     return Decision(state=tried, effects=(StartAgent(machine.id),), wake_in=HEARTBEAT_S)
+
+
+def _start_again(record: Record, view: NodeView, now: float, machine: Machine) -> Decision:
+    """A machine that went off while it booted; what it had cost until then is settled, and more reserved."""
+    outcome, state = record.outcome, view.state
+    spend: tuple[SpendEntry, ...] = ()
+    refused = outcome.error if outcome and outcome.effect == "StartMachine" else None
+    if (machine.billed_to or 0.0) > (state.billed_from or now):
+        offer = state.offer or view.offer
+        state, spend = settle(charged(state, machine), now, release=True)
+        reserve = granted(view, offer)
+        if reserve is None:
+            return msgspec.structs.replace(_to_stopping(record, view, now), state=state, spend=spend)
+        state = msgspec.structs.replace(state, billed_from=now, reserved_micro=reserve)
+        spend = (*spend, *reserved(offer, reserve))
+    return Decision(
+        reason=str(refused.get("what")) if refused else None,
+        state=state,
+        spend=spend,
+        effects=(StartMachine(machine),),
+        wake_in=_patience(record),
+    )
 
 
 def _overdue(state: NodeState, now: float) -> bool:
@@ -297,9 +317,8 @@ def _spent(record: Record, view: NodeView, state: NodeState, now: float) -> Deci
     target = "STOPPED" if view.can_stop else "TERMINATED"
     why = "the budget is used up"
     event = Event("budget.spent", {"free_micro": view.free_micro, "paid_until": until, "target": target})
-    return Decision(
-        reason=why, moves=(Move(str(record.parent), target, why),), events=(event,), wake_in=HEARTBEAT_S
-    )
+    move = Move(str(record.parent), target, why, unless="TERMINATED")  # somebody wants no disk either
+    return Decision(reason=why, moves=(move,), events=(event,), wake_in=HEARTBEAT_S)
 
 
 def _renewing(
@@ -465,24 +484,32 @@ def _to_ending(record: Record, view: NodeView, now: float) -> Decision:
     machine = view.machine.machine or machine_of(view.state)
     event = Event("node.end", {"machine": machine.id})
     effects = (TerminateMachine(machine),) if machine.id else ()
-    clean = msgspec.structs.replace(view.state, absent_at=None)
+    clean = msgspec.structs.replace(_known(view), absent_at=None)
     return Decision(status="ENDING", state=clean, effects=effects, events=(event,), wake_in=0.05)
+
+
+def _known(view: NodeView) -> NodeState:
+    """The state with what the infra shows of the machine; one of which only the list tells is billed too."""
+    machine = view.machine.machine
+    if machine is None or machine.token != view.state.token:
+        return view.state
+    return msgspec.structs.replace(charged(view.state, machine), machine=machine.id)
 
 
 def _ending(record: Record, view: NodeView, now: float) -> Decision:
     """Left only after the infra said twice that nothing with this token is there."""
     state, machine = view.state, view.machine.machine
     if machine is not None and machine.state != "terminated":
-        seen_again = msgspec.structs.replace(charged(state, machine), machine=machine.id)
+        seen_again = _known(view)
         if machine.state == "terminating":
             return Decision(state=seen_again if seen_again != state else None, wake_in=POLL_S)
         return Decision(state=seen_again, effects=(TerminateMachine(machine),), wake_in=_patience(record))
     if view.machine.presence == "unknown":
         return Decision(reason="waiting to see that the machine is gone", wake_in=HEARTBEAT_S)
     if state.absent_at is None or now - state.absent_at < view.consistency_s:
-        first = msgspec.structs.replace(state, absent_at=state.absent_at or now)
+        first = msgspec.structs.replace(_known(view), absent_at=state.absent_at or now)
         return Decision(state=first, seen=True, wake_in=max(0.05, view.consistency_s))
-    _, spend = settle(charged(state, machine), now, release=True)
+    _, spend = settle(_known(view), now, release=True)
     final = record.target == "ENDED"
     return Decision(
         status="ENDED" if final else "PENDING",

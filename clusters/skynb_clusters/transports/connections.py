@@ -159,7 +159,8 @@ class Connection:
                         line.sessions += 1
                         return line
                 known = len(self._lines)
-            self._dial(known)
+            if made := self._dial(known, sessions=1):
+                return made
 
     def _first(self) -> Line:
         while True:
@@ -168,12 +169,15 @@ class Connection:
                     return lines[0]
             self._dial(0)
 
-    def _dial(self, known: int) -> None:
-        """One more line than were known; whoever comes meanwhile waits and shares it, or its failure."""
+    def _dial(self, known: int, sessions: int = 0) -> Line | None:
+        """One more line than were known, with so many sessions, so that it is released some time.
+
+        Whoever comes meanwhile waits and shares it, or its failure; to those it is None.
+        """
         with self._dialling:
             with self._lock:
                 if len(self._living()) > known:
-                    return
+                    return None
             if self._failure is not None and time.monotonic() < self._until:
                 raise copy.copy(self._failure)
             try:
@@ -182,8 +186,10 @@ class Connection:
                 self._remember(error)
                 raise
             self._failure, self._failures = None, 0
+            line.sessions = sessions
             with self._lock:
                 self._lines.append(line)
+            return line
 
     def _remember(self, error: SkynbError) -> None:
         longest = _SILENT_WAIT

@@ -401,3 +401,63 @@ def test_a_machine_is_set_as_is_wanted_once():
         done = Outcome(effect="AdjustMachine", at=1.0, error=error, value=msgspec.to_builtins(wanted))
         record = msgspec.structs.replace(record, outcome=done if decision.effects else None)
     assert asked == [[stop], [stop], [], [open_too], []]
+
+
+OFFER = Offer(cloud="x", instance_type="y", hourly_micro=3_600_000)  # a thousand micro-dollars a second
+SLOT = Record(id="node-a-0", kind="node", name="0", parent="cluster-a", owner="me", status="?", target="UP")
+
+
+def spent(decision: Decision) -> dict[str, int]:
+    """Micro-dollars by kind of entry."""
+    found: dict[str, int] = {}
+    for entry in decision.spend:
+        found[entry.entry] = found.get(entry.entry, 0) + entry.micro_usd
+    return found
+
+
+def test_a_machine_whose_creation_was_never_answered_is_billed():
+    """Only the list told of it, and only when it had ended: it ran, so it costs."""
+    state = NodeState(offer=OFFER, token="t", billed_from=100.0, reserved_micro=3_600_000, absent_at=170.0)
+    machine = Machine(id="m", token="t", state="terminated", tags={}, billed_from=101.0, billed_to=161.0)
+    record = msgspec.structs.replace(SLOT, status="ENDING", target="ENDED")
+    view = NodeView(
+        state=state, offer=OFFER, machine=MachineSeen("present", machine), agent=AgentSeen("untried")
+    )
+    decision = decide_node(record, view, 200.0)
+    assert decision.final
+    assert spent(decision) == {"settle": 61_000, "release": 3_539_000}
+    stranger = msgspec.structs.replace(machine, token="older")
+    view = msgspec.structs.replace(view, machine=MachineSeen("present", stranger))
+    assert spent(decide_node(record, view, 200.0))["settle"] == 0, "a refused creation costs nothing"
+
+
+def test_the_time_that_a_machine_was_off_is_not_billed():
+    """It went off while it booted and is started again: two spans, and a reservation for each."""
+    state = NodeState(offer=OFFER, token="t", machine="m", billed_from=100.0, reserved_micro=3_600_000)
+    machine = Machine(id="m", token="t", state="stopped", tags={}, billed_from=100.0, billed_to=110.0)
+    record = msgspec.structs.replace(SLOT, status="BOOTING")
+    view = NodeView(
+        state=state, offer=OFFER, machine=MachineSeen("present", machine), agent=AgentSeen("untried")
+    )
+    decision = decide_node(record, view, 150.0)
+    assert spent(decision) == {"settle": 10_000, "release": 3_590_000, "reserve": 3_600_000}
+    assert decision.state.billed_from == 150.0
+    again = decide_node(record, msgspec.structs.replace(view, state=decision.state), 151.0)
+    assert (again.spend, [type(effect).__name__ for effect in again.effects]) == ((), ["StartMachine"])
+    poor = decide_node(record, msgspec.structs.replace(view, free_micro=0), 150.0)
+    assert [type(effect).__name__ for effect in poor.effects] == ["StopMachine"]
+
+
+def test_a_spent_budget_keeps_no_disk_that_nobody_wants():
+    """A cluster on its way down goes down, whatever its money says meanwhile."""
+    state = NodeState(offer=OFFER, token="t", machine="m", billed_from=0.0, reserved_micro=100_000)
+    machine = Machine(id="m", token="t", state="running", tags={}, billed_from=0.0)
+    view = NodeView(
+        state=state,
+        offer=OFFER,
+        machine=MachineSeen("present", machine),
+        agent=AgentSeen("answering"),
+        free_micro=0,
+    )
+    [move] = decide_node(msgspec.structs.replace(SLOT, status="UP"), view, 50.0).moves
+    assert (move.record, move.target, move.unless) == ("cluster-a", "STOPPED", "TERMINATED")

@@ -103,6 +103,16 @@ def test_a_moved_target_beats_a_decision_made_before_it(ledger):
         tx.commit(mine, Decision(status="UP"), HERE)
 
 
+def test_a_move_leaves_the_target_that_it_is_told_to_leave(ledger):
+    """What a person asked for stands against a move that was decided before it was known."""
+    insert(ledger, record())
+    with ledger.transaction() as tx:
+        assert tx.move(Move("cluster-c", "STOPPED", unless="TERMINATED"))
+        assert tx.move(Move("cluster-c", "TERMINATED"))
+        assert not tx.move(Move("cluster-c", "STOPPED", unless="TERMINATED"))
+        assert tx.get("cluster-c").target == "TERMINATED"
+
+
 def test_final_is_final(ledger):
     """No move reopens a record that has ended."""
     mine = insert(ledger, record())
