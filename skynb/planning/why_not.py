@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from skynb.planning.amounts import dollars
 from skynb.planning.model import Rejection
+from skynb_catalog import Query
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
-    from skynb_catalog import Catalog, Offer, Query
+    from skynb_catalog import Catalog, Offer
 
 
 def explain(catalog: Catalog, query: Query) -> tuple[str, str | None]:
@@ -104,6 +105,12 @@ def _unknown_region(catalog: Catalog, query: Query) -> tuple[str, str | None] | 
     return f"{query.clouds[0]} has no region {query.region!r}", _did_you_mean(_nearest(query.region, known))
 
 
+def _has_spot_prices(catalog: Catalog, query: Query) -> bool:
+    """False for one cloud alone, whose spot prices nobody has fetched."""
+    one = query.clouds is not None and len(query.clouds) == 1
+    return not one or bool(catalog.offers(Query(clouds=query.clouds, spot=True, limit=1)))
+
+
 def _one_limit(catalog: Catalog, query: Query) -> tuple[str, str | None] | None:
     limits: tuple[tuple[str, dict[str, bool | None]], ...] = (
         ("max_hourly_cost", {"max_hourly_micro": None}),
@@ -120,8 +127,14 @@ def _one_limit(catalog: Catalog, query: Query) -> tuple[str, str | None] | None:
     for name, change in limits:
         looser = query._replace(**change, limit=1)  # type: ignore[arg-type]
         found = catalog.offers(looser) if looser._replace(limit=query.limit) != query else []
-        if found:
-            return f"{name} is what nothing meets", f"Without it the nearest is {_machine(found[0], looser)}"
+        if not found:
+            continue
+        nearest = f"Without it the nearest is {_machine(found[0], looser)}"
+        if name == "use_spot" and not _has_spot_prices(catalog, query):
+            cloud = found[0].cloud
+            why = f"use_spot is what nothing meets: the catalog has no spot prices of {cloud}"
+            return why, f"`skynb catalog refresh {cloud}` may fetch them. {nearest}"
+        return f"{name} is what nothing meets", nearest
     return None
 
 

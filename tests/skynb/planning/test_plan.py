@@ -160,6 +160,11 @@ def test_a_machine_that_two_alternatives_want_stands_once(small, say):
         (lambda say: say.gpu("H100", 8, "aws/us-east-2"), NoOfferError, r"no region 'us-east-2'.*us-east-1"),
         (lambda say: say.gpu("H100", 8, "aws/us-east-1/az9"), NoOfferError, r"zone.*az1"),
         (lambda say: say.gpu("H100", 8, "aws", use_spot=True), NoOfferError, r"use_spot.*p5.*\$40.00"),
+        (
+            lambda say: say.gpu("H100", 1, "vast", use_spot=True),
+            NoOfferError,
+            r"no spot prices of vast.*refresh",
+        ),
         (lambda say: say.gpu("H100", 1, max_hourly_cost=1), NoOfferError, r"max_hourly_cost.*\$2.00/h"),
         (lambda say: say.Item(cpus=say.Quantity(512)), NoOfferError, r"cpus is what.*2 vCPUs"),
         (lambda say: say.Item(instance_type="p55"), NoOfferError, r"'p55'.*p5"),
