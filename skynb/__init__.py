@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from skynb.client.sdk import plan as plan
     from skynb.client.sdk import queue as queue
     from skynb.client.sdk import reap as reap
+    from skynb.client.sdk import rebuild as rebuild
     from skynb.client.sdk import set_budget as set_budget
     from skynb.client.sdk import ssh_entries as ssh_entries
     from skynb.client.sdk import start as start
@@ -77,6 +78,7 @@ _HOMES = {
     "plan": "skynb.client.sdk",
     "queue": "skynb.client.sdk",
     "reap": "skynb.client.sdk",
+    "rebuild": "skynb.client.sdk",
     "ssh_entries": "skynb.client.sdk",
     "start": "skynb.client.sdk",
     "status": "skynb.client.sdk",

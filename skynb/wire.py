@@ -234,13 +234,13 @@ class MachineInfo(msgspec.Struct, kw_only=True):
     """A machine that bears skynb's tags. name: `INFRA:ID`.
 
     claim: `claimed` by a live record here; ours and given up (`unclaimed`), or `unknown` to the ledger;
-    another owner's, its first lease `lapsed` or not (`others`). hourly_micro: the catalog's price, None where
-    it has none. created_at: None where unknown.
+    another owner's, its first lease `lapsed` or not (`others`); or not skynb's (`foreign`). hourly_micro: the
+    catalog's price, None where it has none. created_at: None where unknown.
     """
 
     name: str
     state: str
-    claim: Literal["claimed", "unclaimed", "unknown", "lapsed", "others"]
+    claim: Literal["claimed", "unclaimed", "unknown", "lapsed", "others", "foreign"]
     why: str
     cluster: str = ""
     owner: str = ""
@@ -260,9 +260,31 @@ class MachinesInfo(msgspec.Struct, kw_only=True):
 
 
 class ReapRequest(msgspec.Struct, kw_only=True):
-    """Machines to end, as `INFRA:ID`; none of them may be claimed."""
+    """Machines to end, as `INFRA:ID`; none of them may be claimed. foreign: also what skynb did not rent."""
 
     machines: list[str]
+    foreign: bool = False
+
+
+class RebuildRequest(msgspec.Struct, kw_only=True):
+    """machines: as `INFRA:ID`, whose clusters to write; none is all that the ledger never heard of.
+
+    owner: the name of a server that is gone for good, whose machines this one takes over.
+    """
+
+    machines: list[str]
+    owner: str | None = None
+
+
+class RebuildInfo(msgspec.Struct, kw_only=True):
+    """clusters: names of those written. left: machines that were not taken, and why.
+
+    blind: as in MachinesInfo.
+    """
+
+    clusters: list[str] = []
+    left: dict[str, str] = {}
+    blind: list[str] = []
 
 
 class DaskRequest(msgspec.Struct, kw_only=True, omit_defaults=True):

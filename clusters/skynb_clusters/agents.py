@@ -29,6 +29,14 @@ class Facts(msgspec.Struct, frozen=True):
     notices: tuple[dict[str, Any], ...] | None = None
 
 
+class Greeting(msgspec.Struct, frozen=True):
+    """What an agent says to a server that knows nothing of it. jobs: numbers; None from a worker."""
+
+    node_id: str
+    autostop: dict[str, Any] | None = None
+    jobs: tuple[int, ...] | None = None
+
+
 class _Contact:
     def __init__(self, link: Link, facts: Facts) -> None:
         self.link = link
@@ -94,6 +102,26 @@ class AgentHub:
             if contact.heeding is None and contact.facts.notices is not None:
                 contact.heeding = asyncio.create_task(self._heed(node, contact))
             return contact.facts
+
+    async def greet(self, transport: Transport) -> Greeting | None:
+        """Ask an agent who it is, over a link that does not last; None if none answers."""
+        loop = asyncio.get_running_loop()
+        try:
+            link = Link(await loop.run_in_executor(None, transport.connect, "unix:agent.sock"), lambda: None)
+        except ProviderError:
+            return None
+        try:
+            hello = await link.call(Methods.HELLO, timeout_s=HELLO_SECONDS)
+            status = await link.call(Methods.STATUS, timeout_s=HELLO_SECONDS)
+            head = hello.get("role") == "head"
+            listed = await link.call(Methods.JOBS, timeout_s=HELLO_SECONDS) if head else None
+            jobs = None if listed is None else tuple(int(job["id"]) for job in listed["jobs"])
+            return Greeting(str(hello["node_id"]), status["idle"]["autostop"], jobs)
+        except (ProviderError, LookupError, TypeError, ValueError) as error:
+            log.info("no greeting: %s", error)
+            return None
+        finally:
+            link.close()
 
     def drop(self, node: str) -> None:
         """Close the link, if any."""

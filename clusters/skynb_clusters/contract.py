@@ -195,6 +195,10 @@ class Provider(Protocol):
         Raises where nothing could be seen at all; what could be seen in part says what it is blind to.
         """
 
+    def strangers(self) -> Listing:
+        """The account's machines without skynb's tags, where there is such a thing as an account."""
+        return Listing()
+
     def start(self, machine: Machine) -> None:
         """Start a stopped machine with its disk. Starting a running one does nothing."""
 

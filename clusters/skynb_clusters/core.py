@@ -14,6 +14,7 @@ from skynb.control.secrets import SecretStore
 from skynb.errors import ProviderError, UnsupportedError
 from skynb_clusters.agents import AgentHub
 from skynb_clusters.contract import Listing, Provider, SshEntry, Transport
+from skynb_clusters.identity import become
 from skynb_clusters.logs import LogStore
 from skynb_clusters.naming import cluster_of, job_id
 from skynb_clusters.offers import further
@@ -49,6 +50,7 @@ class Core:
         self.ledger = ledger
         self.providers = providers
         self.owner = owner
+        self._home = home
         self.secrets = SecretStore(home / "secrets")
         self.logs = LogStore(home / "logs")
         self.snapshots = Snapshots(home / "snapshots")
@@ -89,6 +91,11 @@ class Core:
             self.secrets.drop(reference)
         if effect.files:
             self.snapshots.drop(effect.files)
+
+    def become(self, owner: str) -> None:
+        """Take over another server's name, and so its machines."""
+        become(self._home, owner)
+        self.owner = owner
 
     def provider(self, offer: Offer) -> Provider:
         """The provider behind an offer; ProviderError if this server has none of that name."""

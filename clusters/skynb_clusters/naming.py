@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
+_NODE = re.compile(r"node-([0-9a-z]+)-(\d{1,5})(?:r(\d))?")
+
 
 def cluster_of(child: str) -> str:
     """The cluster's record id, from that of a node, job or Dask cluster of it."""
@@ -16,6 +20,12 @@ def node_id(cluster: str, rank: int, lane: int = 0) -> str:
 def slot_name(rank: int, lane: int) -> str:
     """The name of a node slot: its rank, and its lane where several race."""
     return f"{rank}r{lane}" if lane else str(rank)
+
+
+def slot_of(record: str) -> tuple[int, int] | None:
+    """Rank and lane of a node slot, from its record id; None for what is none."""
+    found = _NODE.fullmatch(record)
+    return (int(found[2]), int(found[3] or 0)) if found else None
 
 
 def node_of(agent: str) -> str:

@@ -88,11 +88,14 @@ class Reaper:
                 log.warning("%s: %s", name, error)
         return max((windows[name] for name in reaping.waiting), default=None)
 
-    async def look(self, tags: Mapping[str, str] | None = None) -> Seen:
-        """Every machine with skynb's tags, and with these, in every infra that may be used."""
+    async def look(self, tags: Mapping[str, str] | None = None, *, foreign: bool = False) -> Seen:
+        """Every machine with skynb's tags, and with these, in every infra that may be used.
+
+        foreign: those without skynb's tags instead, where the infra has accounts.
+        """
         names = list(self._core.providers)
         listings = await asyncio.gather(
-            *(self._list(self._core.providers[name], tags or {}) for name in names)
+            *(self._list(self._core.providers[name], None if foreign else tags or {}) for name in names)
         )
         found: list[Found] = []
         blind: list[str] = []
@@ -105,17 +108,17 @@ class Reaper:
         off = tuple(name for name, listing in zip(names, listings, strict=True) if listing is None)
         return Seen(tuple(found), tuple(blind), off)
 
-    async def end(self, names: Sequence[str], by: str) -> Sequence[Found]:
-        """End machines that nobody claims, by name; each is looked at again, and the ledger asked, before.
+    async def end(self, names: Sequence[str], by: str, *, foreign: bool = False) -> Sequence[Found]:
+        """End machines that nobody claims, by name, also `foreign` ones where that is said.
 
-        Nothing is ended if one of them may not be: NotFoundError for one that is not there, ConflictError for
-        one that is claimed or somebody else's.
+        Each is looked at again, and the ledger asked, before. Nothing is ended if one of them may not be:
+        NotFoundError for one that is not there, ConflictError for one that is claimed or somebody else's.
         """
         for name in names:
-            await self._unclaimed_now(name)
+            await self._unclaimed_now(name, foreign=foreign)
         ended = []
         for name in names:
-            one = await self._unclaimed_now(name)
+            one = await self._unclaimed_now(name, foreign=foreign)
             if not _lives(one):
                 continue
             await self._core.in_cloud(self._core.providers[one.infra].terminate, one.machine)
@@ -124,11 +127,14 @@ class Reaper:
             ended.append(one)
         return ended
 
-    async def _unclaimed_now(self, name: str) -> Found:
+    async def _unclaimed_now(self, name: str, *, foreign: bool) -> Found:
         infra, _, machine_id = name.partition(":")
         provider = self._core.providers.get(infra)
-        listing = None if provider is None else await self._core.in_cloud(provider.list, {}, None)
-        here = [one for one in listing.machines if one.id == machine_id] if listing else []
+        here: list[Machine] = []
+        if provider is not None:
+            listings = [await self._core.in_cloud(provider.list, {}, None)]
+            listings += [await self._core.in_cloud(provider.strangers)] if foreign else []
+            here = [one for listing in listings for one in listing.machines if one.id == machine_id]
         if not here:
             raise NotFoundError(f"there is no machine {name!r}", mend="`skynb reap` lists them as INFRA:ID")
         [one] = await self._judged(infra, here[:1])
@@ -140,12 +146,17 @@ class Reaper:
             )
         return one
 
-    async def _list(self, provider: Provider, tags: Mapping[str, str]) -> Listing | SkynbError | None:
-        """None for infra that may not be used; an error is an answer: nothing is known there."""
+    async def _list(self, provider: Provider, tags: Mapping[str, str] | None) -> Listing | SkynbError | None:
+        """None for infra that may not be used; an error is an answer: nothing is known there.
+
+        tags: None for the machines without any of skynb's.
+        """
         try:
             checks = await self._core.in_cloud(provider.check)
             if checks and not any(check.ok for check in checks):
                 return None
+            if tags is None:
+                return await self._core.in_cloud(provider.strangers)
             return await self._core.in_cloud(provider.list, tags, None)
         except SkynbError as error:
             return error

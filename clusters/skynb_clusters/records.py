@@ -51,7 +51,8 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     presence_s, envelope_s: how long nodes live without a server, unused and with running work. lanes: how
     many offers are tried at a time. retry: go on until machines are had. budget_micro: what the cluster may
-    cost in all. labels, ports, image, disk: as the task's resources ask; images: by region, before `image`.
+    cost in all. first_job: the least number of a new job. labels, ports, image, disk: as the task's resources
+    ask; images: by region, before `image`.
     """
 
     num_nodes: int
@@ -72,6 +73,7 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     images: dict[str, str] = {}
     disk_gib: int = 256
     disk_tier: str | None = None
+    first_job: int = 1
 
 
 class Lane(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -320,6 +322,12 @@ class TellLost(Effect, frozen=True):
 
 class SetAutostop(Effect, frozen=True):
     autostop: Autostop
+
+
+class TakeJobs(Effect, frozen=True):
+    """Write down jobs that the head knows and the ledger does not, as after its loss."""
+
+    numbers: tuple[int, ...]
 
 
 class FindOffers(Effect, frozen=True):

@@ -212,7 +212,7 @@ class Desk:
             data = {"workers": workers, "retire": request.retire}
             tx.append(Event("dask.scale.asked", data), record=live.id, scope=cluster.id)
             return (live.id,)
-        number = tx.count("dask", parent=cluster.id) + 1
+        number = tx.highest("dask", parent=cluster.id) + 1
         record = Record(
             id=dask_id(cluster.id, number),
             kind="dask",
@@ -393,7 +393,7 @@ class Desk:
         script = task.setup if setup else None
         if not task.run and not script:
             return None
-        number = tx.count("job", parent=cluster.id) + 1
+        number = max(cluster.spec_as(ClusterSpec).first_job, tx.highest("job", parent=cluster.id) + 1)
         _, secrets = task.to_wire()
         spec = JobSpec(
             number=number,

@@ -24,13 +24,14 @@ from traitlets import Float, Unicode, default
 from traitlets.config import Config
 
 from skynb import __version__
-from skynb.control.clock import new_id
 from skynb.control.ledger import Claim, Ledger
 from skynb.control.secrets import write_private
 from skynb.wire import API_VERSION, LeaseInfo, ServerInfo
 from skynb_clusters.core import Core
+from skynb_clusters.identity import server_id
 from skynb_clusters.kinds import all_kinds
 from skynb_clusters.providers import load_providers
+from skynb_clusters.rebuild import Rebuilder
 from skynb_clusters.requests import Desk
 from skynb_jupyter.handlers import handlers
 from skynb_jupyter.service import Service
@@ -106,7 +107,7 @@ class SkynbApp(ExtensionApp):
         if type(self.serverapp) is not PlainServer:  # two cores must not share a ledger
             raise RuntimeError("skynb runs as its own server: `skynb server start`")
         folder = self._folder()
-        owner = _server_id(folder)
+        owner = server_id(folder)
         claim = Claim(owner=owner, token=secrets.token_hex(8))
         core = Core(Ledger(self.database_url), folder, load_providers(folder), owner, claim, all_kinds)
         lease = LeaseInfo(presence_s=self.presence_seconds, envelope_s=self.envelope_hours * 3600)
@@ -118,7 +119,7 @@ class SkynbApp(ExtensionApp):
             home=str(folder),
             started_at=time.time(),
         )
-        self.service = Service(core, desk, info)
+        self.service = Service(core, desk, Rebuilder(core, lease), info)
         self.settings.update(skynb_service=self.service)
 
     def initialize_handlers(self) -> None:
@@ -181,12 +182,3 @@ def _card_pid(folder: Path) -> int | None:
         return int(msgspec.json.decode((folder / "server.json").read_bytes())["pid"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def _server_id(folder: Path) -> str:
-    """The name of this home's server: the same after a restart, another one for another home."""
-    path = folder / "server-id"
-    if not path.exists():
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_private(path, new_id("server").encode())
-    return path.read_text()

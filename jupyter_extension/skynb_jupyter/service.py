@@ -30,6 +30,8 @@ from skynb.wire import (
     LaunchRequest,
     MachinesInfo,
     ReapRequest,
+    RebuildInfo,
+    RebuildRequest,
     RunInfo,
     ServerInfo,
     SshInfo,
@@ -39,6 +41,7 @@ from skynb_clusters.core import Core
 from skynb_clusters.deciders.dask import wanted
 from skynb_clusters.naming import job_id
 from skynb_clusters.offers import price_of
+from skynb_clusters.rebuild import Rebuilder
 from skynb_clusters.records import ClusterSpec, DaskSpec, DaskState
 from skynb_clusters.requests import Desk, live_dask
 from skynb_clusters.runs import runs_of
@@ -56,9 +59,10 @@ class Caller(msgspec.Struct, frozen=True):
 class Service:
     """The operations behind the routes. Each is safe to call at any time and answers from the ledger."""
 
-    def __init__(self, core: Core, desk: Desk, info: ServerInfo) -> None:
+    def __init__(self, core: Core, desk: Desk, rebuilder: Rebuilder, info: ServerInfo) -> None:
         self.core = core
         self.desk = desk
+        self.rebuilder = rebuilder
         self.info = info
 
     async def health(self) -> ServerInfo:
@@ -172,8 +176,8 @@ class Service:
         entries = await asyncio.gather(*found)
         return [views.ssh_info(name, rank, entry) for (rank, _), entry in zip(nodes, entries, strict=True)]
 
-    async def machines(self) -> MachinesInfo:
-        seen = await self.core.reaper.look()
+    async def machines(self, *, foreign: bool = False) -> MachinesInfo:
+        seen = await self.core.reaper.look(foreign=foreign)
         prices = await self.core.in_cloud(lambda: [price_of(one) for one in seen.found])
         found = [views.machine_info(one, price) for one, price in zip(seen.found, prices, strict=True)]
         return MachinesInfo(machines=found, blind=list(seen.blind), disabled=list(seen.disabled))
@@ -182,7 +186,13 @@ class Service:
         """Asked twice it ends nothing twice: what has ended is not found, or no longer lives."""
         if not request.machines:
             raise SpecError("no machine is named", where="machines", mend="Name them as INFRA:ID")
-        return [one.name for one in await self.core.reaper.end(request.machines, caller.user)]
+        ended = await self.core.reaper.end(request.machines, caller.user, foreign=request.foreign)
+        return [one.name for one in ended]
+
+    async def rebuild(self, caller: Caller, request: RebuildRequest) -> RebuildInfo:
+        """Asked twice, it finds nothing that is not written."""
+        done = await self.rebuilder.run(request.machines, request.owner, caller.user)
+        return RebuildInfo(clusters=list(done.clusters), left=done.left, blind=list(done.blind))
 
     async def runs(self, task: str) -> list[RunInfo]:
         if not task:

@@ -13,7 +13,7 @@ from skynb.cli.face import face
 from skynb.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from skynb.client.listings import Clusters, Jobs, Machines
+    from skynb.client.listings import Clusters, Jobs
     from skynb.wire import ClusterInfo
 
 _idle = click.option("-i", "--idle-minutes", "idle", type=int, help="Idle minutes; negative turns it off.")
@@ -140,33 +140,6 @@ def autostop(
         face().confirm(f"Change autostop of {', '.join(names)}?")
     minutes = -1 if off else 5 if idle is None else idle
     return Clusters(sdk.autostop(name, minutes, down=down, wait_for=wait_for) for name in names)
-
-
-@click.command()
-@click.argument("machines", nargs=-1, metavar="[INFRA:ID]...")
-@click.option("-a", "--all", "every", is_flag=True, help="Show the machines that are claimed, too; end none.")
-@options.yes
-@options.output
-@options.config
-def reap(machines: tuple[str, ...], every: bool, yes: bool) -> Machines:
-    """Find machines that this server rented and no live record claims, and end those, or the ones named.
-
-    Another owner's machine is ended only when it is named and its first lease is over; whether its owner's
-    server lives is not known here.
-    """
-    from skynb.client import sdk
-
-    here, names = face(), list(machines)
-    if not (machines and yes):
-        found = sdk.forgotten(every=every)
-        names = names or [one.name for one in found if one.claim in sdk.FORGOTTEN]
-        if every or not names or not (yes or here.asks()):
-            return found
-        here.show(found)
-        if not yes:
-            here.confirm(f"End {', '.join(names)}?")
-    here.say(f"Ended: {', '.join(sdk.reap(names)) or 'nothing'}")
-    return sdk.forgotten()
 
 
 def _named(given: Sequence[str], everything: bool) -> list[str]:

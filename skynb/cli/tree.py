@@ -27,7 +27,12 @@ _COMMANDS = {
     "stop": ("skynb.cli.moving:stop", "Turn machines off and keep their disks."),
     "start": ("skynb.cli.moving:start", "Turn a stopped cluster on again."),
     "down": ("skynb.cli.moving:down", "Give machines back."),
-    "reap": ("skynb.cli.moving:reap", "Find forgotten machines, and end them."),
+    "reap": ("skynb.cli.found:reap", "Find forgotten machines, and end them."),
+    "adopt": (
+        "skynb.cli.found:adopt",
+        "Show machines that are not this server's, take them in, or end them.",
+    ),
+    "rebuild": ("skynb.cli.found:rebuild", "Write a lost ledger again, from the machines."),
     "autostop": ("skynb.cli.moving:autostop", "Stop or end a cluster when it is idle."),
     "dask": ("skynb.cli.dask:dask", "Run Dask on a cluster."),
     "server": ("skynb.cli.server:server", "Start, stop and look at the skynb server."),

@@ -16,7 +16,7 @@ from skynb.wire import ClusterInfo, EventInfo
 HEAD = ("AT", "WHAT HAPPENED")
 _OVER = frozenset({"SUCCEEDED", "FAILED", "FAILED_SETUP", "FAILED_DRIVER", "CANCELLED"})
 _CAUSES = {
-    "UP": ("cluster.launch", "cluster.start.asked"),
+    "UP": ("cluster.launch", "cluster.start.asked", "cluster.rebuilt"),
     "STOPPED": ("cluster.stop.asked", "autostop", "budget.spent", "cluster.stopped", "budget.refused"),
     "TERMINATED": ("cluster.down.asked", "autostop", "budget.spent", "launch.failed"),
 }
@@ -31,6 +31,7 @@ _DEEDS = {
     "SubmitJob": "handing the job over",
     "CancelJob": "cancelling the job",
     "FindOffers": "looking for further offers",
+    "TakeJobs": "writing down jobs that the head knows",
 }
 
 
@@ -262,6 +263,13 @@ _TOLD: dict[str, tuple[bool, Callable[[Mapping[str, Any]], str], bool]] = {
     "launch.won": (False, lambda data: f"{_offer(data)} came first and is kept; the others end", False),
     "launch.waiting": (False, _waits, False),
     "launch.failed": (False, _gave_up, False),
+    "cluster.rebuilt": (
+        False,
+        lambda data: (
+            f"{data.get('by')} had it written again from {_count(len(data.get('machines', ())), 'machine')}"
+        ),
+        False,
+    ),
     "cluster.up": (False, _plain("it is up: every node's agent answered"), False),
     "cluster.hurt": (
         False,
@@ -304,6 +312,7 @@ _TOLD: dict[str, tuple[bool, Callable[[Mapping[str, Any]], str], bool]] = {
     ),
     "agent.silent": (False, _machine("the agent of {} does not answer; it is started again"), True),
     "effect.failed": (False, _broke, True),
+    "job.found": (False, _plain("the head told of job {job}, which the ledger did not have"), False),
     "job.asked": (False, _plain("somebody asked for job {job}"), False),
     "job.submit": (True, _plain("job {job} was handed to the head node"), False),
     "job.status": (False, _job, False),

@@ -38,6 +38,8 @@ from skynb.wire import (
     LaunchRequest,
     MachinesInfo,
     ReapRequest,
+    RebuildInfo,
+    RebuildRequest,
     RunInfo,
     SshInfo,
     WaitFor,
@@ -326,31 +328,57 @@ def ssh_entries(cluster: str) -> list[SshInfo]:
     return entries
 
 
+def strangers() -> Machines:
+    """Machines in the enabled accounts that this server has no part in, with what they cost a day.
+
+    Not skynb's (`foreign`), another server's (`others`, `lapsed`), or not in this ledger (`unknown`).
+    """
+    own = _machines()
+    other = _machines(foreign=True)
+    ours = (one for one in own.machines if one.claim not in {"claimed", "unclaimed"})
+    living = (one for one in (*ours, *other.machines) if one.state not in _GONE)
+    return Machines(living, own.blind, own.disabled)
+
+
+def rebuild(machines: str | Sequence[str] | None = None, *, owner: str | None = None) -> RebuildInfo:
+    """Write the clusters of machines that the ledger never heard of, from their tags and their agents.
+
+    machines: as `INFRA:ID`, whose clusters; by default all. owner: the name of a server that is gone for
+    good, whose machines this one takes over. Records that are there stay as they are.
+    """
+    request = RebuildRequest(machines=_names(machines), owner=owner)
+    return connection().call("POST", "/machines/rebuild", RebuildInfo, body=request)
+
+
 def forgotten(*, every: bool = False) -> Machines:
     """Machines with skynb's tags that no live record claims; every: also those that are claimed.
 
     Another owner's are among them; those of this server are `unclaimed` or `unknown`.
     """
-    seen = connection().call("GET", "/machines", MachinesInfo)
+    seen = _machines()
     living = (one for one in seen.machines if one.state not in _GONE)
     return Machines((one for one in living if every or one.claim != "claimed"), seen.blind, seen.disabled)
 
 
-def reap(machines: str | Sequence[str] | None = None, *, timeout: float | None = 600.0) -> list[str]:
+def reap(
+    machines: str | Sequence[str] | None = None, *, foreign: bool = False, timeout: float | None = 600.0
+) -> list[str]:
     """End forgotten machines, named as `INFRA:ID`, by default all of this server's; returns which.
 
     Waits until the infra lists them as gone. A machine that is claimed, or whose owner's lease lives, is a
-    ConflictError, and nothing is ended.
+    ConflictError, and nothing is ended. foreign: machines that skynb did not rent may be named, too.
     """
     names = _names(machines)
     if machines is None:
         names = [one.name for one in forgotten() if one.claim in FORGOTTEN]
     if not names:
         return []
-    ended = connection().call("POST", "/machines/reap", list[str], body=ReapRequest(machines=names))
+    ended = connection().call(
+        "POST", "/machines/reap", list[str], body=ReapRequest(machines=names, foreign=foreign)
+    )
 
     def gone() -> bool:
-        seen = connection().call("GET", "/machines", MachinesInfo)
+        seen = _machines(foreign=foreign)
         unseen = {one.partition(":")[0].partition("/")[0] for one in seen.blind}
         living = {one.name for one in seen.machines if one.state not in _GONE}
         return not any(name in living or name.partition(":")[0] in unseen for name in ended)
@@ -394,6 +422,10 @@ def _connection_of(home: str) -> Connection:  # noqa: ARG001 - one for each
 def path_of(cluster: str) -> str:
     """Where the API has a cluster."""
     return f"/clusters/{segment(cluster)}"
+
+
+def _machines(*, foreign: bool = False) -> MachinesInfo:
+    return connection().call("GET", "/machines", MachinesInfo, query={"foreign": "1"} if foreign else None)
 
 
 def _history(cluster: str | None) -> str:

@@ -13,9 +13,11 @@ import msgspec
 from sqlalchemy import (
     Connection,
     Engine,
+    Integer,
     Row,
     and_,
     bindparam,
+    cast,
     create_engine,
     event,
     func,
@@ -183,10 +185,11 @@ class Transaction:
                 found[str(record.parent)].append(record)
         return found
 
-    def count(self, kind: str, *, parent: str) -> int:
+    def highest(self, kind: str, *, parent: str) -> int:
+        """The highest number that a child of that kind has for a name; 0 without any."""
         table = schema.records.c
-        query = select(func.count()).where(table.kind == kind, table.parent == parent)
-        return int(self._db.execute(query).scalar_one())
+        query = select(func.max(cast(table.name, Integer))).where(table.kind == kind, table.parent == parent)
+        return int(self._db.execute(query).scalar_one() or 0)
 
     def move(self, move: Move) -> bool:
         """Move a target and make the record due. False where it is final, or meant not to be moved."""

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from skynb.errors import ProviderError
 from skynb_agent.protocol import FINAL_STATES, Methods
-from skynb_clusters.agents import Facts
+from skynb_clusters.agents import Facts, Greeting
 from skynb_clusters.contract import Channel
 from skynb_clusters.links import AgentError
 from skynb_clusters.providers.sim.units import Unit
@@ -246,6 +246,13 @@ class Hub:
             self._told = {key: state for key, state in self._told.items() if key[0] != node}
         head = agent.config["role"] == "head"
         return Facts(agent.name, "1", 7000 if head else None)
+
+    async def greet(self, transport: SimulatedTransport) -> Greeting | None:
+        agent = self._agents.living(transport.machine)
+        if agent is None:
+            return None
+        head = agent.config["role"] == "head"
+        return Greeting(agent.name, agent.autostop, tuple(agent.jobs) if head else None)
 
     def jobs(self, node: str) -> dict[int, dict[str, Any]] | None:
         agent = self._agent(node)

@@ -29,6 +29,7 @@ from skynb_clusters.kinds import all_kinds
 from skynb_clusters.providers.sim.faults import Fault
 from skynb_clusters.providers.sim.units import Memory, Terms
 from skynb_clusters.providers.sim.world import FOREIGN_OWNER, World
+from skynb_clusters.rebuild import Rebuilder, Rebuilding
 from skynb_clusters.requests import Desk
 from tests.support.simulated_agents import Agents, Hub, Pumps, SimulatedTransport
 
@@ -148,6 +149,20 @@ class Simulation:
     def reap(self) -> float | None:
         """The server's own look at forgotten machines; after how many seconds the next can confirm it."""
         return self._loop.run_until_complete(self.core.reaper.turn())
+
+    def rebuild(self) -> Rebuilding:
+        """The ledger's lost part, had again from the machines."""
+        rebuilder = Rebuilder(self.core, self._lease)
+        return self._loop.run_until_complete(rebuilder.run((), None, "ann"))
+
+    def lose_ledger(self) -> None:
+        """All that was written is gone, and the server starts anew."""
+        self.ledger.close()
+        for rest in self._home.glob("ledger.db*"):
+            rest.unlink()
+        shutil.copyfile(_template(), self._home / "ledger.db")
+        self.ledger = NumberedLedger(f"sqlite:///{self._home / 'ledger.db'}", self)
+        self._server()
 
     # What a test sees
 

@@ -19,6 +19,7 @@ from skynb_clusters.records import (
     Autostop,
     DropKept,
     SetAutostop,
+    TakeJobs,
     TellLost,
     WireAgents,
 )
@@ -109,6 +110,8 @@ def _up(record: Record, view: ClusterView, now: float) -> Decision:
         return Decision(status="INIT", events=(Event("cluster.hurt", {"nodes": hurt}),), wake_in=0.001)
     if rewiring := _configure(record, view) or _tell_lost(record, view):
         return rewiring
+    if view.strange:
+        return Decision(effects=(TakeJobs(view.strange),), wake_in=2.0)
     outcome = record.outcome
     if outcome and outcome.effect == "SetAutostop" and not outcome.error:
         applied = msgspec.structs.replace(view.state, autostop_applied=view.spec.autostop)

@@ -16,7 +16,7 @@ from skynb.control.records import Record
 from skynb_clusters.contract import Machine
 from skynb_clusters.records import NodeState
 
-Claim = Literal["claimed", "unclaimed", "unknown", "lapsed", "others"]
+Claim = Literal["claimed", "unclaimed", "unknown", "lapsed", "others", "foreign"]
 GONE = frozenset({"terminated", "terminating"})
 
 
@@ -24,7 +24,8 @@ class Verdict(msgspec.Struct, frozen=True):
     """Whose a machine is, and by what sign.
 
     claim: `claimed` by a live record; ours, and the ledger has let go of it (`unclaimed`) or never heard of
-    it (`unknown`, as after the loss of a ledger); another owner's, its lease `lapsed` or not. A lapsed lease
+    it (`unknown`, as after the loss of a ledger); another owner's, its lease `lapsed` or not; or
+    none of skynb's (`foreign`). A lapsed lease
     is no proof: its time is of the creation, and a living server has renewed it since.
     """
 
@@ -40,8 +41,10 @@ class Reaping(msgspec.Struct, frozen=True):
 
 
 def judge(machine: Machine, record: Record | None, owner: str, now: float) -> Verdict:
-    """Whose is a machine with skynb's tags. record: what the ledger has under its name."""
+    """Whose is a machine. record: what the ledger has under its name."""
     name = machine.tags.get("skynb-record", "")
+    if not any(tag.startswith("skynb") for tag in machine.tags):
+        return Verdict("foreign", "skynb did not rent it")
     if record is not None and not record.final:
         if record.status == "ENDING":
             return Verdict("claimed", f"{name} is being ended")

@@ -44,14 +44,16 @@ class Idle(msgspec.Struct, frozen=True, kw_only=True):
 class ClusterView(msgspec.Struct, frozen=True, kw_only=True):
     """All that a decision about a cluster may rest on.
 
-    nodes: in order of lane and rank. work: what is not final below. wiring: the nodes' addresses and the
-    head's port, as every agent must know them.
+    nodes: in order of lane and rank. work: what is not final below. strange: numbers of jobs that the head
+    knows and the ledger does not. wiring: the nodes' addresses and the head's port, as every agent must know
+    them.
     """
 
     spec: ClusterSpec
     state: ClusterState
     nodes: tuple[NodeSeen, ...]
     work: tuple[JobSeen, ...] = ()
+    strange: tuple[int, ...] = ()
     idle: Idle | None = None
     wiring: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from skynb.control.records import Decision, Effect, Record
+from skynb.control.records import Decision, Effect, Event, Record
 from skynb.errors import ProviderError
 from skynb_agent.protocol import Methods
 from skynb_clusters.deciders.cluster import decide_cluster
 from skynb_clusters.deciders.views import ClusterView, Idle, JobSeen, NodeSeen
+from skynb_clusters.naming import job_id
 from skynb_clusters.records import (
     ClusterSpec,
     ClusterState,
     DropKept,
     FindOffers,
     JobSpec,
+    JobState,
     NodeSpec,
     NodeState,
     SetAutostop,
+    TakeJobs,
     TellLost,
     WireAgents,
     gang_of,
@@ -50,6 +54,7 @@ class ClusterKind:
             state=state,
             nodes=tuple(_node(slot) for slot in slots),
             work=tuple(_work(child) for child in children if child.kind != "node" and not child.final),
+            strange=self._strange(record, children),
             idle=await self._idle(record) if record.status == "UP" else None,
             wiring=(*(node.address for node in gang), str(gang[0].head_port)),
             secrets=(spec.authority,) if spec.authority else (),
@@ -71,12 +76,33 @@ class ClusterKind:
             minutes = None if wish.idle_minutes < 0 else wish.idle_minutes
             params = {"idle_minutes": minutes, "down": wish.down, "wait_for": wish.wait_for}
             await self._core.hub.call(head, Methods.AUTOSTOP_SET, params)
+        elif isinstance(effect, TakeJobs):
+            known = self._core.hub.jobs(head) or {}
+            words = [known[number] for number in effect.numbers if number in known]
+            await self._core.reconciler.in_ledger(self._take, record, words)
+            for number in effect.numbers:
+                self._core.wake(job_id(record.id, number))
         elif isinstance(effect, FindOffers):
             offers = await self._core.in_cloud(self._core.further_offers, record.spec_as(ClusterSpec))
             return {"offers": msgspec.to_builtins(offers)}
         elif isinstance(effect, DropKept):
             self._core.drop(effect)
         return None
+
+    def _strange(self, record: Record, children: Sequence[Record]) -> tuple[int, ...]:
+        known = self._core.hub.jobs(head_of(record)) if record.status == "UP" else None
+        return tuple(sorted(set(known or ()) - {int(job.name) for job in children if job.kind == "job"}))
+
+    def _take(self, record: Record, words: Sequence[dict[str, Any]]) -> None:
+        """Records of these jobs, each handed over to the head that tells of it."""
+        with self._core.ledger.transaction() as tx:
+            head = tx.get(head_of(record))
+            for word in words:
+                job = job_from(record, word, head.generation if head else 1)
+                if tx.get(job.id) is None:
+                    tx.insert(job)
+                    found = Event("job.found", {"job": int(job.name)})
+                    tx.append(found, record=job.id, scope=record.id)
 
     async def _wire(self, record: Record, wiring: tuple[str, ...]) -> None:
         *addresses, port = wiring
@@ -94,6 +120,30 @@ class ClusterKind:
             return None
         idle = status["idle"]
         return Idle(idle_s=float(idle["idle_s"]), busy=tuple(idle["busy"]), due=bool(idle["due"]))
+
+
+def job_from(cluster: Record, word: dict[str, Any], head: int) -> Record:
+    """A job's record from an agent's word. head: the generation of the head that knows it."""
+    number = int(word["id"])
+    spec = JobSpec(
+        number=number,
+        num_nodes=int(word.get("num_nodes") or 1),
+        priority=int(word.get("priority") or 0),
+        title=str(word.get("name") or ""),
+        task_id=str(word.get("task_id") or ""),
+        user=str(word.get("user") or ""),
+    )
+    return Record(
+        id=job_id(cluster.id, number),
+        kind="job",
+        name=str(number),
+        parent=cluster.id,
+        owner=cluster.owner,
+        status="PENDING",
+        target="DONE",
+        spec=msgspec.json.encode(spec),
+        state=msgspec.json.encode(JobState(handed_to=head)),
+    )
 
 
 def _place(spec: NodeSpec) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from skynb_clusters import tls
 from skynb_clusters.contract import Machine, NodeRequest, Provider
 from skynb_clusters.deciders.money import END_S
 from skynb_clusters.deciders.node import HEARTBEAT_S, AgentSeen, MachineSeen, NodeView, decide_node
+from skynb_clusters.deciders.rebuilding import relic_tags
 from skynb_clusters.deploy import start_agent
 from skynb_clusters.records import (
     Adjustable,
@@ -171,6 +172,7 @@ class NodeKind:
             "skynb-lease-until": str(int(self._core.ledger.clock.now() + spec.presence_s)),
             "skynb-cluster": cluster.name,
             "skynb-rank": str(rank),
+            **relic_tags(cluster, state.offer),
         }
         return NodeRequest(
             token=state.token,

@@ -78,8 +78,16 @@ class AwsProvider(Provider):
         return self._run(parts, region, request, asked)
 
     def list(self, tags: Mapping[str, str], region: str | None = None) -> Listing:
-        parts, internal = self._parts(), self._settings().use_internal_ips
         wanted = {f"tag:{key}": value for key, value in (*tags.items(), machines.MARK)}
+        return self._look(wanted, region)
+
+    def strangers(self) -> Listing:
+        seen = self._look({}, None)
+        key, value = machines.MARK
+        return Listing(tuple(one for one in seen.machines if one.tags.get(key) != value), seen.blind)
+
+    def _look(self, wanted: Mapping[str, str], region: str | None) -> Listing:
+        parts, internal = self._parts(), self._settings().use_internal_ips
 
         def look(place: str) -> tuple[Machine, ...]:
             found = parts.regions.instances(place, wanted)

@@ -147,3 +147,18 @@ def test_an_ended_machine_leaves_no_disk(provider, cloud, ask):
 def test_its_age_is_that_of_the_machine(provider, ask):
     """Seconds since the epoch."""
     assert abs(provider.create(ask()).created_at - time.time()) < 120
+
+
+def test_strangers_are_what_skynb_did_not_rent(provider, cloud, ask):
+    """They are told of, and can be ended where that is asked."""
+    provider.create(ask())
+    image = cloud.instances()[0]["ImageId"]
+    [foreign] = cloud.client().run_instances(ImageId=image, InstanceType="m5.large", MinCount=1, MaxCount=1)[
+        "Instances"
+    ]
+    [stranger] = [one for one in provider.strangers().machines if one.state != "terminated"]
+    assert (stranger.id, stranger.instance_type) == (foreign["InstanceId"], "m5.large")
+    provider.terminate(stranger)
+    states = {one["InstanceId"]: one["State"]["Name"] for one in cloud.instances()}
+    assert states.get(stranger.id, "terminated") in {"shutting-down", "terminated"}
+    assert len(provider.list({"skynb-owner": ask().tags["skynb-owner"]}).machines) == 1
