@@ -334,3 +334,114 @@ class LogLine(msgspec.Struct, kw_only=True):
 
     rank: int
     text: str
+
+
+class ManagedRequest(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A managed job: tasks as `Task.to_wire()` gives them, the secrets of each beside.
+
+    needs: by task, the indices of those that must have succeeded before. parallel: they run side by side,
+    until those of `primary` have ended and `delays` seconds (by index) more. num_jobs: so many jobs of the
+    same, each with its rank; None is one without. strategy: before what the tasks say. budget_micro: what a
+    job may cost in all. deadline_s: seconds from now after which it is ended. dryrun: plan only.
+    """
+
+    tasks: list[dict[str, Any]]
+    secrets: list[dict[str, str]] = []
+    needs: list[list[int]] = []
+    name: str | None = None
+    parallel: bool = False
+    primary: list[int] = []
+    delays: dict[int, float] = {}
+    num_jobs: int | None = None
+    priority: int | None = None
+    strategy: str | None = None
+    budget_micro: int | None = None
+    deadline_s: float | None = None
+    dryrun: bool = False
+
+
+class ManagedAnswer(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """jobs: their numbers, none for a dry run. name: theirs. plans: what each task would run on today."""
+
+    jobs: list[int]
+    name: str
+    plans: list[dict[str, Any]] = []
+    dryrun: bool = False
+
+
+class AttemptInfo(msgspec.Struct, kw_only=True):
+    """A cluster that a task was given. jobs: numbers of its jobs there. ended_by: a word, why: a sentence.
+
+    settled and reserved: micro-dollars.
+    """
+
+    number: int
+    cluster: str
+    infra: str = ""
+    instance_type: str = ""
+    accelerators: str = ""
+    spot: bool = False
+    hourly_micro: int = 0
+    began_at: float = 0.0
+    up_at: float | None = None
+    over_at: float | None = None
+    ended_by: str = ""
+    why: str = ""
+    jobs: list[int] = []
+    settled_micro: int = 0
+    reserved_micro: int = 0
+
+
+class ManagedTaskInfo(msgspec.Struct, kw_only=True):
+    """A task of a managed job. restarts: failures of its own that were tried again and counted."""
+
+    index: int
+    name: str
+    status: str
+    reason: str = ""
+    num_nodes: int = 1
+    restarts: int = 0
+    started_at: float | None = None
+    ended_at: float | None = None
+    attempts: list[AttemptInfo] = []
+
+
+class ManagedInfo(msgspec.Struct, kw_only=True):
+    """A managed job. recoveries: attempts after the first of each task. final: the verdict stands.
+
+    closed: nothing of it is left to end or to pay.
+    """
+
+    id: int
+    name: str
+    status: str
+    user: str
+    reason: str = ""
+    priority: int = 0
+    rank: int | None = None
+    created_at: float = 0.0
+    admitted_at: float | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+    recoveries: int = 0
+    settled_micro: int = 0
+    reserved_micro: int = 0
+    tasks: list[ManagedTaskInfo] = []
+    final: bool = False
+    closed: bool = False
+
+
+class ManagedPage(msgspec.Struct, kw_only=True):
+    """Managed jobs, newest first. counts: of all jobs by status. more: there are older ones that fit."""
+
+    jobs: list[ManagedInfo]
+    counts: dict[str, int] = {}
+    more: bool = False
+
+
+class ManagedCancel(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Which managed jobs to cancel: by number, by name, or all that are not final."""
+
+    jobs: list[int] = []
+    name: str | None = None
+    all: bool = False

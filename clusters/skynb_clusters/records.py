@@ -52,7 +52,8 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     presence_s, envelope_s: how long nodes live without a server, unused and with running work. lanes: how
     many offers are tried at a time. retry: go on until machines are had. budget_micro: what the cluster may
     cost in all. first_job: the least number of a new job. labels, ports, image, disk: as the task's resources
-    ask; images: by region, before `image`.
+    ask; images: by region, before `image`. held_by: the record that the cluster works for, which alone may
+    move it, and which is told what becomes of it.
     """
 
     num_nodes: int
@@ -74,6 +75,7 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     disk_gib: int = 256
     disk_tier: str | None = None
     first_job: int = 1
+    held_by: str = ""
 
 
 class Lane(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -228,7 +230,8 @@ def agent_name(record: Record, state: NodeState) -> str:
 class JobSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One job of a cluster. secrets, files: references to what is kept beside the ledger.
 
-    workdir: whether it starts in the working folder; older rows have a reference there.
+    workdir: whether it starts in the working folder; older rows have a reference there. held_by: the record
+    that the job works for: it is told what becomes of it, and it, not the job, drops what was kept.
     """
 
     number: int
@@ -245,6 +248,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     title: str = ""
     task_id: str = ""
     user: str = ""
+    held_by: str = ""
 
 
 class JobState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

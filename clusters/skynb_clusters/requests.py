@@ -40,6 +40,7 @@ from skynb_clusters.naming import dask_id, job_id, node_id, slot_name
 from skynb_clusters.offers import offer_from
 from skynb_clusters.records import (
     JOB_FINAL,
+    Autostop,
     ClusterSpec,
     DaskSpec,
     JobSpec,
@@ -64,6 +65,21 @@ from skynb_clusters.wishes import (
 )
 
 MOST_LANES = 8
+HELD_IDLE_MINUTES = 30.0  # a cluster whose holder gives it nothing to do for so long goes
+HELD_PRESENCE_S = 3600.0  # a result waits so long on its node for a server that is away
+
+
+class Rental(msgspec.Struct, frozen=True, kw_only=True):
+    """A cluster for the work of another record, its holder. cluster: its record id; offers: in order."""
+
+    cluster: str
+    name: str
+    holder: str
+    user: str
+    task: Task
+    plan: Plan
+    offers: tuple[Offer, ...]
+    budget_micro: int | None = None
 
 
 class Desk:
@@ -86,6 +102,7 @@ class Desk:
         name = request.cluster_name or f"sky-{new_id('x')[2:6]}"
         cluster = tx.find("cluster", name)
         if cluster is not None:
+            check_free(cluster)
             return self._launch_here(tx, cluster, task, request, user, files)
         check_name(name)
         autostop = autostop_of(request.autostop) or asked_autostop(task.resources)
@@ -126,7 +143,7 @@ class Desk:
         self, tx: Transaction, name: str, request: ExecRequest, user: str, files: str = ""
     ) -> tuple[LaunchAnswer, Sequence[str]]:
         """The task on a cluster that is up or coming up, without its setup."""
-        cluster = find_cluster(tx, name)
+        cluster = find_free(tx, name)
         if cluster.target != "UP":
             raise ConflictError(
                 f"cluster {name!r} is {cluster.status}", mend=f"`skynb start {name}` brings it up first"
@@ -140,7 +157,7 @@ class Desk:
 
     def stop(self, tx: Transaction, name: str) -> Sequence[str]:
         """Move the cluster towards machines that are off and keep their disks."""
-        cluster = find_cluster(tx, name)
+        cluster = find_free(tx, name)
         offer = offer_of(cluster)
         if not self._core.can_stop(offer):
             kind = "spot machines" if offer.spot else "machines"
@@ -149,7 +166,7 @@ class Desk:
 
     def start(self, tx: Transaction, name: str) -> Sequence[str]:
         """Move the cluster, and every node of it, towards running; also repairs one that is not whole."""
-        cluster = find_cluster(tx, name)
+        cluster = find_free(tx, name)
         woken = self._move(tx, cluster, "UP", "cluster.start.asked")
         nodes = gang_of(cluster)
         for node in nodes:
@@ -158,11 +175,11 @@ class Desk:
 
     def down(self, tx: Transaction, name: str) -> Sequence[str]:
         """Move the cluster towards nothing left."""
-        return self._move(tx, find_cluster(tx, name), "TERMINATED", "cluster.down.asked")
+        return self._move(tx, find_free(tx, name), "TERMINATED", "cluster.down.asked")
 
     def autostop(self, tx: Transaction, name: str, request: AutostopRequest) -> Sequence[str]:
         """Set or clear the idle time after which the cluster stops or ends."""
-        cluster = find_cluster(tx, name)
+        cluster = find_free(tx, name)
         spec = msgspec.structs.replace(cluster.spec_as(ClusterSpec), autostop=autostop_of(request))
         if unmet := self._core.unmet(offer_of(cluster), Wishes.kept(spec)):
             raise unmet
@@ -175,7 +192,7 @@ class Desk:
         self, tx: Transaction, name: str, request: CancelRequest
     ) -> tuple[CancelAnswer, Sequence[str]]:
         """Move jobs towards their end. A final one stays as it is; an unknown one is a NotFoundError."""
-        cluster = find_cluster(tx, name)
+        cluster = find_free(tx, name)
         jobs = {int(child.name): child for child in tx.children(cluster.id) if child.kind == "job"}
         if missing := [number for number in request.jobs if number not in jobs]:
             raise NotFoundError(f"cluster {name!r} has no job {missing[0]}", mend=f"`skynb queue {name}`")
@@ -193,7 +210,7 @@ class Desk:
 
     def dask_up(self, tx: Transaction, name: str, request: DaskRequest) -> Sequence[str]:
         """A Dask cluster of so many workers on the nodes; one that is there is scaled."""
-        cluster = find_cluster(tx, name)
+        cluster = find_free(tx, name)
         if cluster.target != "UP":
             raise ConflictError(f"cluster {name!r} is {cluster.status}", mend=f"`skynb start {name}` first")
         workers = request.workers if request.workers is not None else cluster.spec_as(ClusterSpec).num_nodes
@@ -270,6 +287,39 @@ class Desk:
         offers = (*self._around.offers(), *([self._here()] if here else ()))
         return plan(task, clouds=clouds, extra_offers=offers)
 
+    def rent(self, tx: Transaction, rental: Rental) -> Sequence[str]:
+        """A cluster that works for another record; one that is there already stays as it is."""
+        if tx.get(rental.cluster) is not None:
+            return (rental.cluster,)
+        autostop = Autostop(idle_minutes=HELD_IDLE_MINUTES, down=True)
+        wishes = Wishes.of(rental.task.resources, autostop)
+        request = LaunchRequest(task={}, retry=True, budget_micro=rental.budget_micro)
+        self._affordable(tx, rental.plan, request, rental.user)
+        presence = max(self._lease.presence_s, HELD_PRESENCE_S)
+        spec = self._spec(
+            rental.name,
+            rental.task,
+            rental.plan,
+            request,
+            offers=tuple(offer for offer in rental.offers if self._core.unmet(offer, wishes) is None),
+            autostop=autostop,
+            **wishes.in_spec(),
+        )
+        spec = msgspec.structs.replace(spec, held_by=rental.holder, presence_s=presence)
+        cluster = self._insert_cluster(tx, rental.name, spec, rental.plan, rental.user, rental.cluster)
+        return _family(cluster, rental.task.num_nodes, None)
+
+    def submit(self, tx: Transaction, cluster_id: str, job: JobSpec) -> Sequence[str]:
+        """A job of a cluster that works for another record; one of that number stays as it is."""
+        cluster = tx.get(cluster_id)
+        if cluster is None or cluster.target != "UP":
+            raise ConflictError(f"{cluster_id} is not up any more", retryable="no")
+        record = self._job_record(cluster, job)
+        if tx.get(record.id) is None:
+            tx.insert(record)
+            tx.append(Event("job.asked", {"job": job.number}), record=record.id, scope=cluster.id)
+        return (record.id,)
+
     def _launch_here(
         self, tx: Transaction, cluster: Record, task: Task, request: LaunchRequest, user: str, files: str
     ) -> tuple[LaunchAnswer, Sequence[str]]:
@@ -326,9 +376,9 @@ class Desk:
         )
 
     def _insert_cluster(
-        self, tx: Transaction, name: str, spec: ClusterSpec, chosen: Plan, user: str
+        self, tx: Transaction, name: str, spec: ClusterSpec, chosen: Plan, user: str, cluster_id: str = ""
     ) -> Record:
-        cluster_id = new_id("cluster")
+        cluster_id = cluster_id or new_id("cluster")
         cluster = tx.insert(
             Record(
                 id=cluster_id,
@@ -411,19 +461,21 @@ class Desk:
             task_id=f"sky-{time.strftime('%Y-%m-%d-%H-%M-%S', time.gmtime())}_{cluster.name}_{number}",
             user=user,
         )
-        record = Record(
-            id=job_id(cluster.id, number),
+        record = tx.insert(self._job_record(cluster, spec))
+        tx.append(Event("job.asked", {"job": number}), record=record.id, scope=cluster.id)
+        return number
+
+    def _job_record(self, cluster: Record, spec: JobSpec) -> Record:
+        return Record(
+            id=job_id(cluster.id, spec.number),
             kind="job",
-            name=str(number),
+            name=str(spec.number),
             parent=cluster.id,
-            owner=user,
+            owner=spec.user,
             status="INIT",
             target="DONE",
             spec=msgspec.json.encode(spec),
         )
-        tx.insert(record)
-        tx.append(Event("job.asked", {"job": number}), record=record.id, scope=cluster.id)
-        return number
 
     def _move(self, tx: Transaction, cluster: Record, target: str, event: str) -> Sequence[str]:
         if cluster.target == "TERMINATED" and target != "TERMINATED":
@@ -441,6 +493,20 @@ def worst_case(hourly_micro: int, lease: LeaseInfo, lanes: int, free: int | None
     """
     work = round(hourly_micro * lease.envelope_s / 3600) + (lanes - 1) * hourly_micro * LEAST_S // 3600
     return work if free is None else min(work, free)
+
+
+def find_free(tx: Transaction, name: str) -> Record:
+    """The live cluster of that name, if a person may move it; NotFoundError, ConflictError."""
+    cluster = find_cluster(tx, name)
+    check_free(cluster)
+    return cluster
+
+
+def check_free(cluster: Record) -> None:
+    """ConflictError for a cluster that works for another record."""
+    if cluster.spec_as(ClusterSpec).held_by:
+        mend = "`skynb jobs queue` shows the job; `skynb jobs cancel` ends it, and the cluster with it"
+        raise ConflictError(f"cluster {cluster.name!r} works for a managed job", mend=mend)
 
 
 def live_dask(tx: Transaction, cluster: Record) -> Record | None:

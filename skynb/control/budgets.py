@@ -65,8 +65,8 @@ def set_cap(db: Connection, account: str, micro: int | None, *, by: str, at: flo
         return
     row = {"account": account, "cap_micro": micro, "set_by": by, "set_at": at}
     changed = {name: row[name] for name in ("cap_micro", "set_by", "set_at")}
-    upsert = _insert(db.dialect)(table).values(row)
-    db.execute(upsert.on_conflict_do_update(index_elements=["account"], set_=changed))
+    statement = upsert(db.dialect)(table).values(row)
+    db.execute(statement.on_conflict_do_update(index_elements=["account"], set_=changed))
 
 
 def standing(db: Connection, names: Sequence[str] | None, at: float) -> list[Budget]:
@@ -118,9 +118,10 @@ def _add(db: Connection, account: str, period: str, *, settled: int = 0, reserve
     table = schema.balances
     row = {"account": account, "month": period, "settled": settled, "reserved": reserved}
     grown = {"settled": table.c.settled + settled, "reserved": table.c.reserved + reserved}
-    upsert = _insert(db.dialect)(table).values(row)
-    db.execute(upsert.on_conflict_do_update(index_elements=["account", "month"], set_=grown))
+    statement = upsert(db.dialect)(table).values(row)
+    db.execute(statement.on_conflict_do_update(index_elements=["account", "month"], set_=grown))
 
 
-def _insert(dialect: Dialect) -> type[sqlite.Insert | postgresql.Insert]:
+def upsert(dialect: Dialect) -> type[sqlite.Insert | postgresql.Insert]:
+    """An insert that can say what becomes of a row that is there."""
     return postgresql.Insert if dialect.name == "postgresql" else sqlite.Insert

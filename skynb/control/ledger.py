@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Engine,
     Integer,
@@ -92,6 +93,49 @@ class Money(msgspec.Struct, frozen=True, kw_only=True):
 
     settled: int = 0
     reserved: int = 0
+
+
+class Filter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which records of a kind are wanted; None and empty are no limit.
+
+    numbers: names that are numbers. titles: patterns with `*`. since, before: seconds since the epoch.
+    """
+
+    statuses: tuple[str, ...] = ()
+    numbers: tuple[int, ...] = ()
+    titles: tuple[str, ...] = ()
+    owner: str | None = None
+    live: bool = False
+    since: float | None = None
+    before: float | None = None
+
+    def clauses(self) -> list[ColumnElement[bool]]:
+        """What the query asks."""
+        asked: list[ColumnElement[bool]] = []
+        if self.statuses:
+            asked.append(_RECORD.status.in_(self.statuses))
+        if self.numbers:
+            asked.append(_RECORD.name.in_([str(number) for number in self.numbers]))
+        if self.titles:
+            asked.append(or_(*(_RECORD.title.like(_pattern(title), escape="!") for title in self.titles)))
+        if self.owner is not None:
+            asked.append(_RECORD.owner == self.owner)
+        if self.live:
+            asked.append(_RECORD.final.is_(False))
+        if self.since is not None:
+            asked.append(_RECORD.created_at >= self.since)
+        if self.before is not None:
+            asked.append(_RECORD.created_at < self.before)
+        return asked
+
+
+class Waiting(NamedTuple):
+    """One record in a line."""
+
+    id: str
+    owner: str
+    priority: int
+    created_at: float
 
 
 class Ledger:
@@ -184,6 +228,58 @@ class Transaction:
                 record = _record(row)
                 found[str(record.parent)].append(record)
         return found
+
+    def next_number(self, counter: str) -> int:
+        """1, 2, 3 ... for whoever asks next, never the same twice."""
+        table = schema.counters
+        upsert = budgets.upsert(self._db.dialect)(table).values(name=counter, value=1)
+        grown = upsert.on_conflict_do_update(index_elements=["name"], set_={"value": table.c.value + 1})
+        return int(self._db.execute(grown.returning(table.c.value)).scalar_one())
+
+    def lock(self, name: str) -> None:
+        """Whoever locks the same name waits until this transaction ends."""
+        if self._db.dialect.name == "postgresql":  # on SQLite one transaction writes at a time in any case
+            self._db.execute(select(func.pg_advisory_xact_lock(func.hashtext(name))))
+
+    def page(self, kind: str, wanted: Filter, limit: int) -> list[Record]:
+        """The newest records of a kind that fit, newest first."""
+        query = select(*_RECORD_COLUMNS).where(_RECORD.kind == kind, *wanted.clauses())
+        query = query.order_by(_RECORD.created_at.desc(), _RECORD.id.desc()).limit(limit)
+        return [_record(row) for row in self._db.execute(query)]
+
+    def tally(self, kind: str, owner: str | None = None) -> dict[str, int]:
+        """How many records of a kind there are by status, ended ones included."""
+        query = select(_RECORD.status, func.count()).where(_RECORD.kind == kind).group_by(_RECORD.status)
+        if owner is not None:
+            query = query.where(_RECORD.owner == owner)
+        return {str(status): int(count) for status, count in self._db.execute(query)}
+
+    def lengths(self, kind: str) -> dict[str, dict[str, int]]:
+        """How many records of a kind are not final, by target and owner."""
+        query = (
+            select(_RECORD.target, _RECORD.owner, func.count())
+            .where(_RECORD.kind == kind, _RECORD.final.is_(False))
+            .group_by(_RECORD.target, _RECORD.owner)
+        )
+        found: dict[str, dict[str, int]] = {}
+        for target, owner, count in self._db.execute(query):
+            found.setdefault(target, {})[owner] = int(count)
+        return found
+
+    def line(self, kind: str, target: str, owner: str, limit: int) -> list[Waiting]:
+        """The first of one person's records that wait with this target: by priority, then by age."""
+        query = (
+            select(_RECORD.id, _RECORD.owner, _RECORD.priority, _RECORD.created_at)
+            .where(
+                _RECORD.kind == kind,
+                _RECORD.final.is_(False),
+                _RECORD.target == target,
+                _RECORD.owner == owner,
+            )
+            .order_by(_RECORD.priority.desc(), _RECORD.created_at, _RECORD.id)
+            .limit(limit)
+        )
+        return [Waiting(*row) for row in self._db.execute(query)]
 
     def highest(self, kind: str, *, parent: str) -> int:
         """The highest number that a child of that kind has for a name; 0 without any."""
@@ -281,6 +377,9 @@ class Transaction:
         promised = (one for one in decision.spend if one.entry == "reserve" and not one.owed)
         if not all(one.rehearsed for one in promised):  # a rehearsal is bound by no budget
             budgets.check(self._db, scope=scope, owner=record.owner, at=now)
+        for record_beside in decision.inserts:
+            if self.get(record_beside.id) is None:
+                self.insert(record_beside)
         for move in decision.moves:
             self.move(move)
         written = self.get(record.id)
@@ -414,6 +513,13 @@ class Transaction:
 def _money(sums: Mapping[str, int]) -> Money:
     settled = sums.get("settle", 0)
     return Money(settled=settled, reserved=sums.get("reserve", 0) - settled - sums.get("release", 0))
+
+
+def _pattern(title: str) -> str:
+    """A title with `*` for anything, as SQL's LIKE writes it."""
+    for special in "!%_":
+        title = title.replace(special, f"!{special}")
+    return title.replace("*", "%")
 
 
 def _batches(names: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -177,7 +177,8 @@ class Reconciler:
         moved = (record.status, record.final) != (before.status, before.final)
         if moved and record.parent:
             self.queue.add(record.parent)
-        for other in (*decision.wakes, *(move.record for move in decision.moves)):
+        beside = (*(move.record for move in decision.moves), *(new.id for new in decision.inserts))
+        for other in (*decision.wakes, *beside):
             self.queue.add(other)
         return record
 
@@ -246,6 +247,7 @@ def _idle(record: Record, decision: Decision) -> bool:
         and not decision.events
         and not decision.spend
         and not decision.moves
+        and not decision.inserts
         and not decision.effects
         and decision.status in {None, record.status}
         and decision.target in {None, record.target}

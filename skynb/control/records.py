@@ -26,7 +26,10 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing the core looks after. `spec` and `state` are JSON of the kind's own structs."""
+    """One thing the core looks after. `spec` and `state` are JSON of the kind's own structs.
+
+    title: what a person calls it, which need not be unique. priority: of what waits, higher goes first.
+    """
 
     id: str
     kind: str
@@ -46,6 +49,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 1
     created_at: float = 0.0
     updated_at: float = 0.0
+    title: str = ""
+    priority: int = 0
 
     def spec_as(self, kind: type[T]) -> T:
         """The spec, decoded; unknown fields of a newer writer are tolerated."""
@@ -99,7 +104,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """What a decider answers. None leaves a field as it is; all is committed at once, before any effect.
 
     wake_in: seconds until the record is looked at again without other cause. wakes: other records to look
-    at now. seen: this decision stands on a real look at the world. state: the kind's own struct.
+    at now. seen: this decision stands on a real look at the world. state: the kind's own struct. inserts:
+    new records; one that is there already stays as it is.
     """
 
     status: str | None = None
@@ -111,6 +117,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     effects: tuple[Effect, ...] = ()
     events: tuple[Event, ...] = ()
     moves: tuple[Move, ...] = ()
+    inserts: tuple[Record, ...] = ()
     spend: tuple[SpendEntry, ...] = ()
     wake_in: float | None = None
     wakes: tuple[str, ...] = ()

@@ -46,6 +46,8 @@ records = Table(
     Column("claim_owner", String(64), nullable=True),
     Column("claim_token", String(64), nullable=True),
     Column("claim_until", Float, nullable=True),
+    Column("title", String(255), nullable=False, server_default=""),
+    Column("priority", Integer, nullable=False, server_default="0"),
     Index("records_by_parent", "parent", "kind"),
     Index("records_by_name", "kind", "name"),
     Index(
@@ -64,6 +66,17 @@ records = Table(
         unique=True,
         sqlite_where=text("parent IS NOT NULL"),
         postgresql_where=text("parent IS NOT NULL"),
+    ),
+    Index("records_by_age", "kind", "created_at"),
+    Index("records_by_status", "kind", "status", "created_at"),
+    Index(
+        "records_in_line",
+        "kind",
+        "target",
+        "owner",
+        "priority",
+        sqlite_where=text("NOT final"),
+        postgresql_where=text("NOT final"),
     ),
     Index(
         "records_due",
@@ -120,6 +133,13 @@ balances = Table(
     Column("month", String(7), primary_key=True),
     Column("settled", BigInteger, nullable=False),
     Column("reserved", BigInteger, nullable=False),
+)
+
+counters = Table(
+    "counters",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", BigInteger, nullable=False),
 )
 
 requests = Table(

@@ -97,7 +97,7 @@ RESOURCES: Mapping[str, Unexecuted] = {
     "memory": _executed,
     "instance_type": _executed,
     "use_spot": _executed,
-    "job_recovery": _not_yet,
+    "job_recovery": _executed,  # by managed jobs; a cluster needs none
     "any_of": _alternatives,
     "ordered": _alternatives,
     "disk_size": _executed,  # accepted

@@ -17,6 +17,7 @@ from skynb_agent.protocol import FINAL_STATES, Methods
 from skynb_clusters.agents import Facts, Greeting
 from skynb_clusters.contract import Channel
 from skynb_clusters.links import AgentError
+from skynb_clusters.providers.sim.provider import NOTICE_S
 from skynb_clusters.providers.sim.units import Unit
 from skynb_clusters.providers.sim.world import World
 
@@ -234,6 +235,7 @@ class Hub:
         self._on_loss = on_loss
         self._machines: dict[str, str] = {}
         self._told: dict[tuple[str, int], str] = {}
+        self._heard: dict[str, tuple[dict[str, Any], ...]] = {}
 
     async def reach(self, node: str, name: str, transport: SimulatedTransport) -> Facts | None:
         agent = self._agents.living(transport.machine)
@@ -245,7 +247,7 @@ class Hub:
             self._machines[node] = transport.machine
             self._told = {key: state for key, state in self._told.items() if key[0] != node}
         head = agent.config["role"] == "head"
-        return Facts(agent.name, "1", 7000 if head else None)
+        return Facts(agent.name, "1", 7000 if head else None, notices=self._notices(transport.machine))
 
     async def greet(self, transport: SimulatedTransport) -> Greeting | None:
         agent = self._agents.living(transport.machine)
@@ -274,12 +276,15 @@ class Hub:
 
     def pass_time(self) -> None:
         """Say what changed, as links and pushes do."""
-        for node in list(self._machines):
+        for node, machine in list(self._machines.items()):
             agent = self._agent(node)
             if agent is None:
                 self.drop(node)
                 self._on_loss(node)
                 continue
+            if self._heard.get(node) != (notices := self._notices(machine)):
+                self._heard[node] = notices
+                self._on_loss(node)
             for number, job in agent.jobs.items():
                 if self._told.get((node, number)) != job.state:
                     self._told[node, number] = job.state
@@ -290,6 +295,10 @@ class Hub:
 
     def close(self) -> None:
         self._machines.clear()
+
+    def _notices(self, machine: str) -> tuple[dict[str, Any], ...]:
+        unit = self._agents.world.unit(machine)
+        return tuple({"kind": "preemption", "at": at + NOTICE_S} for at in unit.notices) if unit else ()
 
     def _agent(self, node: str) -> Agent | None:
         machine = self._machines.get(node)

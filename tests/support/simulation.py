@@ -18,11 +18,21 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal, NamedTuple
 
 from skynb.control.clock import Clock
-from skynb.control.ledger import Claim, Ledger, Money, Transaction
+from skynb.control.ledger import Claim, Filter, Ledger, Money, Transaction
+from skynb.control.reconciler import Kind
 from skynb.control.records import Record
 from skynb.errors import ProviderError
 from skynb.spec import Task
-from skynb.wire import AutostopRequest, CancelRequest, ExecRequest, LaunchRequest, LeaseInfo
+from skynb.wire import (
+    AutostopRequest,
+    CancelRequest,
+    ExecRequest,
+    LaunchRequest,
+    LeaseInfo,
+    ManagedCancel,
+    ManagedInfo,
+    ManagedRequest,
+)
 from skynb_clusters.contract import Capabilities, Check, Listing, Machine, NodeRequest, Provider
 from skynb_clusters.core import Core
 from skynb_clusters.kinds import all_kinds
@@ -31,6 +41,11 @@ from skynb_clusters.providers.sim.units import Memory, Terms
 from skynb_clusters.providers.sim.world import FOREIGN_OWNER, World
 from skynb_clusters.rebuild import Rebuilder, Rebuilding
 from skynb_clusters.requests import Desk
+from skynb_jobs.deciders.line import Limits
+from skynb_jobs.kinds import managed_kinds
+from skynb_jobs.line import Line
+from skynb_jobs.requests import JobsDesk
+from skynb_jobs.views import infos
 from tests.support.simulated_agents import Agents, Hub, Pumps, SimulatedTransport
 
 How = Literal["before", "after", "response lost"]
@@ -74,6 +89,7 @@ class Simulation:
         crash: Sequence[At] = (),
         away_s: float = 0.0,
         pace: float = 0.0,
+        limits: Limits | None = None,
     ) -> None:
         self.clock = VirtualClock()
         self.points: list[str] = []
@@ -82,6 +98,9 @@ class Simulation:
         self._crash = {at.number: at.how for at in crash}
         self._away_s = away_s
         self._lease = lease
+        self._limits = limits or Limits()
+        self._has_jobs = False
+        self._lined = -1
         memory = Memory(seed=seed, began_at=BEGAN, faults=tuple(faults))
         self.world = World(memory, self.clock.now, terms)
         self.agents = Agents(self.world, self.clock.now, self.point)
@@ -146,6 +165,34 @@ class Simulation:
         request = AutostopRequest(idle_minutes=minutes, down=down)
         self._ask(lambda desk, tx: desk.autostop(tx, name, request))
 
+    def managed(self, name: str, *tasks: dict[str, Any], **options: Any) -> None:
+        """A managed job of these tasks, or one; asked again if the server crashed before it was written."""
+        base = {"resources": {"infra": "sim/aws/us-east-1", "instance_type": "g5.xlarge"}}
+        wired = [Task(**(base | {"name": name} | task)).to_wire() for task in tasks]
+        request = ManagedRequest(
+            name=name, tasks=[config for config, _ in wired], secrets=[kept for _, kept in wired], **options
+        )
+        self._has_jobs = True
+        before = len(self.managed_jobs(name))
+
+        def ask(desk: Desk, tx: Transaction) -> Sequence[str]:
+            return self.jobs_desk.launch(tx, request, prepared, options.get("user", "ann"))[1]
+
+        prepared = self.jobs_desk.prepare(request)
+        self._ask(ask, unless=lambda: len(self.managed_jobs(name)) > before)
+
+    def cancel_managed(self, name: str) -> None:
+        self._ask(lambda _, tx: self.jobs_desk.cancel(tx, ManagedCancel(name=name), "ann")[1])
+
+    def managed_jobs(self, name: str) -> list[Record]:
+        with self.ledger.read() as tx:
+            return tx.page("managed", Filter(titles=(name,)), 10_000)
+
+    def managed_info(self, name: str) -> ManagedInfo:
+        """The newest managed job of that name."""
+        with self.ledger.read() as tx:
+            return infos(tx, tx.page("managed", Filter(titles=(name,)), 1))[0]
+
     def reap(self) -> float | None:
         """The server's own look at forgotten machines; after how many seconds the next can confirm it."""
         return self._loop.run_until_complete(self.core.reaper.turn())
@@ -177,7 +224,7 @@ class Simulation:
 
     def records(self) -> list[Record]:
         with self.ledger.read() as tx:
-            kinds = ("cluster", "node", "job", "dask")
+            kinds = ("managed", "task", "cluster", "node", "job", "dask")
             return [record for kind in kinds for record in tx.find_all(kind, live=False)]
 
     def jobs(self, name: str) -> list[Record]:
@@ -223,6 +270,8 @@ class Simulation:
     def turn(self, end: float) -> None:
         """Step one record that is ready; where none is, go to the next moment, at most to `end`."""
         core = self.core
+        if self._has_jobs and self._lined != len(self.points):
+            self._look_at_line()
         key = core.reconciler.queue.take_now()
         if key is None:
             self._go_on(end)
@@ -233,6 +282,15 @@ class Simulation:
             self._restart()
         finally:
             core.reconciler.queue.done(key)
+
+    def _look_at_line(self) -> None:
+        """Who waits gets their turn, as the line does when the ledger has changed."""
+        self._lined = len(self.points)
+        try:
+            while self._loop.run_until_complete(self.line.turn()):
+                pass
+        except Crash:
+            self._restart()
 
     def point(self, name: str, deed: Callable[[], Any]) -> Any:
         """A numbered point around a deed."""
@@ -309,16 +367,21 @@ class Simulation:
         """A new life of the server: nothing of the last one is left but the ledger and the files."""
         claim = Claim(owner=OWNER, token=f"life-{self.crashes}")
         self.core = Core(
-            self.ledger, self._home, {"sim": self.provider}, OWNER, claim, all_kinds, threads=False
+            self.ledger, self._home, {"sim": self.provider}, OWNER, claim, self._kinds, threads=False
         )
         self.hub = Hub(self.agents, self.core._job_changed, self.core.wake)
         self.core.hub = self.hub  # type: ignore[assignment]
         self.pumps = Pumps(self.hub)
         self.core.pumps = self.pumps  # type: ignore[assignment]
         self.desk = Desk(self.core, self._lease)
+        self.jobs_desk = JobsDesk(self.core, self.desk)
+        self.line = Line(self.core, self._limits)
         with self.ledger.read() as tx:
             for key in tx.live():
                 self.core.wake(key)
+
+    def _kinds(self, core: Core) -> Sequence[Kind]:
+        return (*all_kinds(core), *managed_kinds(core, self._lease))
 
     def _restart(self) -> None:
         self.crashes += 1

@@ -141,7 +141,7 @@ def _draining(record: Record, view: JobView, now: float) -> Decision:
     spec = view.spec
     kept = DropKept((spec.secrets,) if spec.secrets else (), spec.files)
     dropped = record.outcome and record.outcome.effect == "DropKept"
-    if (spec.secrets or spec.files) and not dropped:
+    if (spec.secrets or spec.files) and not spec.held_by and not dropped:
         return Decision(effects=(kept,), wake_in=5.0)
     state = msgspec.structs.replace(view.state, drained=tuple(sorted(view.drained)), log_tail=view.tail)
     return Decision(final=True, state=state)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 HELD_S = 3600  # of a node that nothing caps
 LEAST_S = 900  # less than this is not worth renting a machine for
 END_S = 180  # a machine is ended so long before its money is
+SPENT = "the budget is used up"  # why a cluster was moved
 
 
 def cost(offer: Offer | None, seconds: float) -> int:

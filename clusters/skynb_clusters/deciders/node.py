@@ -21,6 +21,7 @@ from skynb.control.records import Decision, Event, Move, Record, SpendEntry
 from skynb_clusters.contract import Machine
 from skynb_clusters.deciders.money import (
     END_S,
+    SPENT,
     charged,
     granted,
     paid_until,
@@ -75,7 +76,7 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     offer: the cluster's present choice. free_micro: what the budgets leave, None where nothing is capped.
     sharers: slots of the cluster that want a part of it. can_stop: the server can stop the machine. wanted:
     how the machine should be set, None if that does not matter. heartbeat_s: seconds between two words to an
-    agent that is well; its lease lasts several.
+    agent that is well; its lease lasts several. held_by: whom the cluster works for.
     """
 
     state: NodeState
@@ -90,6 +91,7 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     can_stop: bool = True
     wanted: Adjustable | None = None
     heartbeat_s: float = HEARTBEAT_S
+    held_by: str = ""
 
 
 def decide_node(record: Record, view: NodeView, now: float) -> Decision:
@@ -315,10 +317,9 @@ def _spent(record: Record, view: NodeView, state: NodeState, now: float) -> Deci
     if until is None or now < until - END_S:
         return None
     target = "STOPPED" if view.can_stop else "TERMINATED"
-    why = "the budget is used up"
     event = Event("budget.spent", {"free_micro": view.free_micro, "paid_until": until, "target": target})
-    move = Move(str(record.parent), target, why, unless="TERMINATED")  # somebody wants no disk either
-    return Decision(reason=why, moves=(move,), events=(event,), wake_in=HEARTBEAT_S)
+    move = Move(str(record.parent), target, SPENT, unless="TERMINATED")  # somebody wants no disk either
+    return Decision(reason=SPENT, moves=(move,), events=(event,), wake_in=HEARTBEAT_S)
 
 
 def _renewing(

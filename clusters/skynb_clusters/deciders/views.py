@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from skynb.control.records import Move
+from skynb.control.records import Decision, Move
 from skynb_clusters.records import ClusterSpec, ClusterState
 
 
@@ -72,3 +72,10 @@ class ClusterView(msgspec.Struct, frozen=True, kw_only=True):
 def moves(nodes: Iterable[NodeSeen], target: str) -> tuple[Move, ...]:
     """Moves that bring these nodes towards a target."""
     return tuple(Move(node.id, target) for node in nodes if node.target != target and node.status != "ENDED")
+
+
+def telling(decision: Decision, holder: str) -> Decision:
+    """The decision, and whoever the record works for looks at what it changes."""
+    if not holder or not (decision.status or decision.target or decision.events or decision.final):
+        return decision
+    return msgspec.structs.replace(decision, wakes=(*decision.wakes, holder))

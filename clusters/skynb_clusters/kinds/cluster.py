@@ -11,7 +11,7 @@ from skynb.control.records import Decision, Effect, Event, Record
 from skynb.errors import ProviderError
 from skynb_agent.protocol import Methods
 from skynb_clusters.deciders.cluster import decide_cluster
-from skynb_clusters.deciders.views import ClusterView, Idle, JobSeen, NodeSeen
+from skynb_clusters.deciders.views import ClusterView, Idle, JobSeen, NodeSeen, telling
 from skynb_clusters.naming import job_id
 from skynb_clusters.records import (
     ClusterSpec,
@@ -61,7 +61,7 @@ class ClusterKind:
         )
 
     def decide(self, record: Record, observation: ClusterView, now: float) -> Decision:
-        return decide_cluster(record, observation, now)
+        return telling(decide_cluster(record, observation, now), observation.spec.held_by)
 
     async def act(self, record: Record, effect: Effect) -> dict[str, Any] | None:
         head = head_of(record)

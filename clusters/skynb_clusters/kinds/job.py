@@ -11,6 +11,7 @@ from skynb.errors import NotFoundError, ProviderError
 from skynb_agent.protocol import Methods
 from skynb_clusters import naming as names
 from skynb_clusters.deciders.job import JobView, decide_job
+from skynb_clusters.deciders.views import telling
 from skynb_clusters.records import (
     JOB_FINAL,
     CancelJob,
@@ -70,7 +71,7 @@ class JobKind:
         decision = decide_job(record, observation, now)
         if decision.final:
             self._core.pumps.forget(str(record.parent), observation.spec.number)
-        return decision
+        return telling(decision, observation.spec.held_by)
 
     async def act(self, record: Record, effect: Effect) -> dict[str, Any] | None:
         cluster = await self._core.get(str(record.parent))

@@ -17,6 +17,7 @@ from skynb_clusters.contract import Machine, NodeRequest, Provider
 from skynb_clusters.deciders.money import END_S
 from skynb_clusters.deciders.node import HEARTBEAT_S, AgentSeen, MachineSeen, NodeView, decide_node
 from skynb_clusters.deciders.rebuilding import relic_tags
+from skynb_clusters.deciders.views import telling
 from skynb_clusters.deploy import start_agent
 from skynb_clusters.records import (
     Adjustable,
@@ -83,10 +84,11 @@ class NodeKind:
             can_stop=can_stop,
             wanted=adjustable(spec, can_stop=can_stop, capped=free is not None),
             head_known=head.id == record.id or bool(head.state_as(NodeState).head_port),
+            held_by=spec.held_by,
         )
 
     def decide(self, record: Record, observation: NodeView, now: float) -> Decision:
-        return decide_node(record, observation, now)
+        return telling(decide_node(record, observation, now), observation.held_by)
 
     async def act(self, record: Record, effect: Effect) -> dict[str, Any] | None:
         state = record.state_as(NodeState)

@@ -1,0 +1,30 @@
+"""How records of managed jobs are named: from each name the others follow."""
+
+from __future__ import annotations
+
+import re
+
+TITLE_CHARS = 40  # of a task's name in its clusters' names
+
+
+def task_id(job: str, index: int) -> str:
+    """The record id of a task, from that of its job."""
+    return f"task-{job.partition('-')[2]}-{index}"
+
+
+def job_of(task: str) -> str:
+    """The record id of a task's job."""
+    return f"managed-{task.split('-')[1]}"
+
+
+def cluster_id(task: str, attempt: int) -> str:
+    """The record id of the cluster of an attempt at a task."""
+    _, token, index = task.split("-")
+    return f"cluster-{token}t{index}a{attempt}"
+
+
+def cluster_name(title: str, job: int, index: int, attempt: int) -> str:
+    """What people call that cluster: `train-17`, `train-17-2` for the third task, `-r2` for a second try."""
+    plain = re.sub(r"[^a-zA-Z0-9]+", "-", title).strip("-")[:TITLE_CHARS].rstrip("-")
+    head = plain if plain[:1].isalpha() else f"job-{plain}".rstrip("-")
+    return f"{head}-{job}" + (f"-{index}" if index else "") + (f"-r{attempt}" if attempt > 1 else "")

@@ -1,0 +1,127 @@
+"""What the ledger keeps of managed jobs and their tasks: only data. Fields are only ever added, with defaults."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from skynb.control.records import Effect
+from skynb_clusters.records import Offer
+
+FINAL = frozenset(
+    {"SUCCEEDED", "CANCELLED", "FAILED", "FAILED_SETUP", "FAILED_NO_RESOURCE", "FAILED_PRECHECKS"}
+)
+QUEUED, DONE, CANCELLED = "QUEUED", "DONE", "CANCELLED"  # targets: of what waits its turn, goes on, ends
+EndedBy = Literal["", "done", "failed", "preempted", "lost", "refused", "cancelled", "unneeded"]
+
+
+class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One task of a managed job, as it was asked for.
+
+    config: the task as it travels, without secrets. secrets, files: references to what is kept beside the
+    ledger, dropped when the task is over. needs: the tasks that must have succeeded before. strategy: by
+    which a lost attempt is followed by another. restarts: how often a failure of its own is tried again;
+    restart_codes: exit codes that always are, and count for nothing. deadline_at: seconds since the epoch.
+    envs: what the job adds to the task's own. shares: among how many tasks what is left of the job's budget
+    is divided when this one rents.
+    """
+
+    job: int
+    index: int
+    title: str
+    config: dict[str, Any]
+    num_nodes: int = 1
+    secrets: str = ""
+    files: str = ""
+    needs: tuple[int, ...] = ()
+    strategy: str = "CHEAPEST"
+    restarts: int = 0
+    restart_codes: tuple[int, ...] = ()
+    deadline_at: float | None = None
+    budget_micro: int | None = None
+    shares: int = 1
+    envs: dict[str, str] = {}
+    task_id: str = ""
+    user: str = ""
+    priority: int = 0
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One cluster that the task was given.
+
+    jobs: the numbers of its jobs there, a further one for each restart. warned_at: when the infra is to take
+    a machine away, as it said; lapsed_at: one such moment that passed, and nothing was taken. over_at: when
+    it was given up; ended_by and why say the cause. closed: nothing of it is left.
+    """
+
+    number: int
+    cluster: str
+    began_at: float
+    jobs: tuple[int, ...] = ()
+    offer: Offer | None = None
+    up_at: float | None = None
+    warned_at: float | None = None
+    lapsed_at: float | None = None
+    over_at: float | None = None
+    ended_by: EndedBy = ""
+    why: str = ""
+    closed: bool = False
+
+
+class TaskState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """attempts: oldest first. restarts: failures of its own that were tried again and counted.
+
+    quick: losses in a row that came before an attempt had worked for a while. next_at: not earlier than this
+    is the next deed done. started_at: when it ran first; ended_at: when its verdict stood.
+    """
+
+    attempts: tuple[Attempt, ...] = ()
+    restarts: int = 0
+    quick: int = 0
+    next_at: float = 0.0
+    started_at: float | None = None
+    ended_at: float | None = None
+    dropped: bool = False
+
+
+class JobSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A managed job: its tasks, which side by side are a group.
+
+    primary: the tasks that a group lasts for, all if empty. delays: seconds that another task outlives them,
+    by index. rank, group: of a job that was asked for together with others.
+    """
+
+    number: int
+    tasks: tuple[TaskSpec, ...]
+    parallel: bool = False
+    primary: tuple[int, ...] = ()
+    delays: dict[int, float] = {}
+    rank: int = 0
+    of: int = 1
+    user: str = ""
+
+
+class JobState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """admitted_at: when its turn came. primary_over_at: when the last task that a group lasts for ended."""
+
+    admitted_at: float | None = None
+    primary_over_at: float | None = None
+    ended_at: float | None = None
+
+
+class RentCluster(Effect, frozen=True):
+    """Write down the cluster of an attempt: plan anew, by the task's strategy."""
+
+    attempt: int
+
+
+class SubmitWork(Effect, frozen=True):
+    """Write down the job that does the task on its cluster."""
+
+    attempt: int
+    number: int
+
+
+class DropTask(Effect, frozen=True):
+    """Forget the secrets and files that were kept for the task."""
