@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from skynb._version import __version__
 
 if TYPE_CHECKING:
+    from skynb import jobs as jobs
     from skynb.client.launch import Launch as Launch
     from skynb.client.sdk import autostop as autostop
     from skynb.client.sdk import budgets as budgets
@@ -89,10 +90,14 @@ _HOMES = {
     "why_cluster": "skynb.client.sdk",
 }
 
-__all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604 - the keys are strings
+_MODULES = ("jobs",)
+
+__all__ = ["__version__", *sorted((*_HOMES, *_MODULES))]  # noqa: PLE0604 - the keys are strings
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"skynb.{name}")
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'skynb' has no attribute {name!r}")
@@ -102,7 +107,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    return sorted({*globals(), *_HOMES, *_MODULES})
 
 
 def load_ipython_extension(shell: Any) -> None:

@@ -187,11 +187,11 @@ def machine_info(one: Found, hourly_micro: int | None) -> MachineInfo:
     )
 
 
-def events_after(tx: Transaction, after: int, scope: str | None = None) -> list[EventInfo]:
-    """The history after an event's number, of one cluster or of everything."""
+def events_after(tx: Transaction, after: int, *scopes: str) -> list[EventInfo]:
+    """The history after an event's number, of these clusters and jobs or of everything."""
     return [
         EventInfo(seq=event.seq, at=event.at, name=event.name, record=event.record, data=event.data)
-        for event in tx.events(after=after, scope=scope)
+        for event in tx.events(after=after, scopes=scopes)
     ]
 
 

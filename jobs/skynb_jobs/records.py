@@ -1,4 +1,4 @@
-"""What the ledger keeps of managed jobs and their tasks: only data. Fields are only ever added, with defaults."""
+"""What the ledger keeps of managed jobs and their tasks: only data, to which fields are only ever added."""
 
 from __future__ import annotations
 

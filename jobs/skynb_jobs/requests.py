@@ -37,7 +37,7 @@ class Prepared(NamedTuple):
 
 
 class JobsDesk:
-    """Takes requests for managed jobs. As `Desk`: methods run in a worker thread, in the transaction given."""
+    """Takes requests for managed jobs; as `Desk`, in a worker thread, inside the transaction it is given."""
 
     def __init__(self, core: Core, desk: Desk) -> None:
         self._core = core
@@ -109,7 +109,7 @@ class JobsDesk:
             record = self._record(tx.next_number("managed"), request, tasks, user, rank, kept)
             tx.insert(record)
             data = {"name": name, "tasks": len(tasks), "priority": record.priority, "rank": rank}
-            tx.append(Event("job.asked", data), record=record.id, scope=record.id)
+            tx.append(Event("managed.asked", data), record=record.id, scope=record.id)
             records.append(record)
         numbers = [int(record.name) for record in records]
         return ManagedAnswer(jobs=numbers, name=name, plans=shown), [record.id for record in records]
@@ -131,7 +131,7 @@ class JobsDesk:
         chosen = [one for one in found.values() if one.status not in FINAL and one.target != CANCELLED]
         for record in chosen:
             tx.move(Move(record.id, CANCELLED))
-            tx.append(Event("job.cancel.asked", {"by": user}), record=record.id, scope=record.id)
+            tx.append(Event("managed.cancel.asked", {"by": user}), record=record.id, scope=record.id)
         going = [one for one in found.values() if one.status not in FINAL]
         return CancelAnswer(cancelled=sorted(int(one.name) for one in going)), [one.id for one in chosen]
 

@@ -9,7 +9,7 @@ from skynb.control.records import Record
 from skynb.wire import AttemptInfo, ManagedInfo, ManagedPage, ManagedTaskInfo
 from skynb_clusters.views import accelerators_of, infra_of
 from skynb_jobs.naming import cluster_name
-from skynb_jobs.records import FINAL, Attempt, JobSpec, JobState, TaskSpec, TaskState
+from skynb_jobs.records import CANCELLED, FINAL, Attempt, JobSpec, JobState, TaskSpec, TaskState
 
 PAGE = 50
 
@@ -45,7 +45,7 @@ def _info(
     return ManagedInfo(
         id=spec.number,
         name=record.title,
-        status=record.status,
+        status=_status(record),
         reason=record.reason,
         user=record.owner,
         priority=record.priority,
@@ -61,6 +61,11 @@ def _info(
         final=record.status in FINAL,
         closed=record.final,
     )
+
+
+def _status(record: Record) -> str:
+    """A cancel that was asked for shows at once."""
+    return "CANCELLING" if record.target == CANCELLED and record.status not in FINAL else record.status
 
 
 def _task(record: Record, state: TaskState, monies: Mapping[str, Money]) -> ManagedTaskInfo:

@@ -20,11 +20,12 @@ from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
 from jupyter_server.services.contents.filemanager import FileContentsManager
 from tornado.ioloop import PeriodicCallback
-from traitlets import Float, Unicode, default
+from traitlets import Float, Int, Unicode, default
 from traitlets.config import Config
 
 from skynb import __version__
 from skynb.control.ledger import Claim, Ledger
+from skynb.control.reconciler import Kind
 from skynb.control.secrets import write_private
 from skynb.wire import API_VERSION, LeaseInfo, ServerInfo
 from skynb_clusters.core import Core
@@ -33,6 +34,9 @@ from skynb_clusters.kinds import all_kinds
 from skynb_clusters.providers import load_providers
 from skynb_clusters.rebuild import Rebuilder
 from skynb_clusters.requests import Desk
+from skynb_jobs.deciders.line import Limits
+from skynb_jobs.kinds import managed_kinds
+from skynb_jobs.line import Line
 from skynb_jupyter.handlers import handlers
 from skynb_jupyter.service import Service
 
@@ -87,7 +91,13 @@ class SkynbApp(ExtensionApp):
         72.0, help="A node with running work ends itself after so many hours of it without a server."
     ).tag(config=True)
 
+    jobs_at_once = Int(1000, min=1, help="So many managed jobs run at a time; others wait in line.").tag(
+        config=True
+    )
+    jobs_per_user = Int(0, min=0, help="So many of one person's; 0 sets no limit.").tag(config=True)
+
     service: Service
+    _line: Line
     _running: asyncio.Task[None] | None = None
     _watch: PeriodicCallback | None = None
 
@@ -109,8 +119,13 @@ class SkynbApp(ExtensionApp):
         folder = self._folder()
         owner = server_id(folder)
         claim = Claim(owner=owner, token=secrets.token_hex(8))
-        core = Core(Ledger(self.database_url), folder, load_providers(folder), owner, claim, all_kinds)
         lease = LeaseInfo(presence_s=self.presence_seconds, envelope_s=self.envelope_hours * 3600)
+
+        def kinds(core: Core) -> list[Kind]:
+            return [*all_kinds(core), *managed_kinds(core, lease)]
+
+        core = Core(Ledger(self.database_url), folder, load_providers(folder), owner, claim, kinds)
+        self._line = Line(core, Limits(running=self.jobs_at_once, per_user=self.jobs_per_user))
         desk = Desk(core, lease)
         info = ServerInfo(
             version=__version__,
@@ -127,7 +142,7 @@ class SkynbApp(ExtensionApp):
 
     async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
         """Jupyter calls this once its loop runs and it listens: the core starts, and says where it is."""
-        self._running = asyncio.create_task(self.service.core.run())
+        self._running = asyncio.create_task(self._run())
         self._running.add_done_callback(self._core_ended)
         card = {
             "url": f"http://127.0.0.1:{serverapp.port}",
@@ -147,6 +162,14 @@ class SkynbApp(ExtensionApp):
             self._running.cancel()
             with suppress(asyncio.CancelledError):
                 await self._running
+
+    async def _run(self) -> None:
+        """The core and the line of managed jobs; each ends with the other."""
+        line = asyncio.create_task(self._line.run())
+        try:
+            await self.service.core.run()
+        finally:
+            line.cancel()
 
     def _look_home(self) -> None:
         """A home that was deleted, or whose card another server wrote, is no longer ours."""

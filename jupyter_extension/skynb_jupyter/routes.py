@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from skynb.control.ledger import Filter
 from skynb.errors import SpecError
 from skynb.wire import (
     AutostopRequest,
@@ -24,6 +25,11 @@ from skynb.wire import (
     LaunchAnswer,
     LaunchRequest,
     MachinesInfo,
+    ManagedAnswer,
+    ManagedCancel,
+    ManagedInfo,
+    ManagedPage,
+    ManagedRequest,
     ReapRequest,
     RebuildInfo,
     RebuildRequest,
@@ -31,6 +37,7 @@ from skynb.wire import (
     ServerInfo,
     SshInfo,
 )
+from skynb_jobs.views import PAGE
 from skynb_jupyter.service import Caller, Service
 
 
@@ -46,6 +53,10 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     def number(self, name: str) -> int:
         """A path parameter that is a whole number."""
         return whole(self.path[name], name)
+
+    def count(self, name: str, usual: int) -> int:
+        """A query parameter that is a whole number."""
+        return whole(self.query[name], name) if name in self.query else usual
 
     def flag(self, name: str) -> bool:
         """A query parameter that is on or off."""
@@ -70,6 +81,28 @@ def whole(text: str, where: str) -> int:
         return int(text)
     except ValueError:
         raise SpecError(f"{text[:40]!r} is not a whole number", where=where) from None
+
+
+def moment(text: str, where: str) -> float:
+    """Seconds since the epoch from a request; SpecError naming the parameter."""
+    try:
+        return float(text)
+    except ValueError:
+        raise SpecError(f"{text[:40]!r} is no time in seconds since 1970", where=where) from None
+
+
+def _wanted(call: Call) -> Filter:
+    """Which managed jobs a query asks for."""
+    query = call.query
+    return Filter(
+        statuses=tuple(filter(None, query.get("status", "").upper().split(","))),
+        numbers=tuple(whole(one, "job") for one in query.get("job", "").split(",") if one),
+        titles=tuple(call.names),
+        owner=query.get("user") or None,
+        live=call.flag("live"),
+        since=moment(query["since"], "since") if query.get("since") else None,
+        before=moment(query["before"], "before") if query.get("before") else None,
+    )
 
 
 ROUTES = (
@@ -205,6 +238,38 @@ ROUTES = (
         summary="How ssh reaches the nodes that are up, from the server's host",
         answer=list[SshInfo],
         call=lambda service, call: service.ssh(call.path["cluster"]),
+    ),
+    Route(
+        method="GET",
+        path="/jobs",
+        summary="Managed jobs, newest first: `status`, `name`, `user`, `live`, `since`, `before`, `limit`",
+        answer=ManagedPage,
+        call=lambda service, call: service.managed.queue(_wanted(call), call.count("limit", PAGE)),
+    ),
+    Route(
+        method="POST",
+        path="/jobs",
+        summary="Hand a managed job over, or many of the same",
+        body=ManagedRequest,
+        answer=ManagedAnswer,
+        status=202,
+        call=lambda service, call: service.managed.launch(call.caller, call.body),
+    ),
+    Route(
+        method="POST",
+        path="/jobs/cancel",
+        summary="Cancel managed jobs",
+        body=ManagedCancel,
+        answer=CancelAnswer,
+        status=202,
+        call=lambda service, call: service.managed.cancel(call.caller, call.body),
+    ),
+    Route(
+        method="GET",
+        path="/jobs/{job}",
+        summary="One managed job, with its tasks, its attempts and what each of them cost",
+        answer=ManagedInfo,
+        call=lambda service, call: service.managed.job(call.number("job")),
     ),
     Route(
         method="GET",

@@ -45,6 +45,7 @@ from skynb_clusters.rebuild import Rebuilder
 from skynb_clusters.records import ClusterSpec, DaskSpec, DaskState
 from skynb_clusters.requests import Desk, live_dask
 from skynb_clusters.runs import runs_of
+from skynb_jupyter.managed import Managed
 
 T = TypeVar("T")
 
@@ -64,6 +65,7 @@ class Service:
         self.desk = desk
         self.rebuilder = rebuilder
         self.info = info
+        self.managed = Managed(self)
 
     async def health(self) -> ServerInfo:
         return self.info
@@ -93,7 +95,7 @@ class Service:
         def ask(tx: Transaction) -> tuple[CancelAnswer, Sequence[str]]:
             return self.desk.cancel(tx, name, request)
 
-        return await self._ask(caller, f"cancel {name}", request, CancelAnswer, ask)
+        return await self.ask(caller, f"cancel {name}", request, CancelAnswer, ask)
 
     async def stop(self, caller: Caller, name: str) -> ClusterInfo:
         return await self._move(caller, "stop", name, self.desk.stop)
@@ -109,12 +111,13 @@ class Service:
             woken = self.desk.autostop(tx, name, request)
             return views.cluster_info(tx, views.find_cluster(tx, name)), woken
 
-        return await self._ask(caller, f"autostop {name}", request, ClusterInfo, ask)
+        return await self.ask(caller, f"autostop {name}", request, ClusterInfo, ask)
 
     async def clusters(self, names: Sequence[str] | None, ended: bool) -> list[ClusterInfo]:
         def read(tx: Transaction) -> list[ClusterInfo]:
             found = tx.find_all("cluster", names=names or None, live=not ended)
-            return views.cluster_infos(tx, found)
+            own = [one for one in found if names or not one.spec_as(ClusterSpec).held_by]
+            return views.cluster_infos(tx, own)
 
         return await self.read(read)
 
@@ -161,7 +164,7 @@ class Service:
                 views.budget_info(one) for one in tx.budgets() if not one.account.startswith("run:")
             ], woken
 
-        return await self._ask(caller, "budget", request, list[BudgetInfo], ask)
+        return await self.ask(caller, "budget", request, list[BudgetInfo], ask)
 
     async def costs(self) -> list[CostInfo]:
         def read(tx: Transaction) -> list[CostInfo]:
@@ -202,7 +205,7 @@ class Service:
     async def events(self, after: int, name: str | None = None) -> list[EventInfo]:
         def read(tx: Transaction) -> list[EventInfo]:
             scope = views.find_cluster(tx, name, ended=True).id if name else None
-            return views.events_after(tx, after, scope)
+            return views.events_after(tx, after, *([scope] if scope else []))
 
         return await self.read(read)
 
@@ -211,14 +214,14 @@ class Service:
             woken = self.desk.dask_up(tx, name, request)
             return self._dask(tx, name, secret=False), woken
 
-        return await self._ask(caller, f"dask-up {name}", request, DaskInfo, ask)
+        return await self.ask(caller, f"dask-up {name}", request, DaskInfo, ask)
 
     async def dask_down(self, caller: Caller, name: str) -> DaskInfo:
         def ask(tx: Transaction) -> tuple[DaskInfo, Sequence[str]]:
             answer = self._dask(tx, name, secret=False)
             return answer, self.desk.dask_down(tx, name)
 
-        return await self._ask(caller, f"dask-down {name}", None, DaskInfo, ask)
+        return await self.ask(caller, f"dask-down {name}", None, DaskInfo, ask)
 
     async def dask(self, name: str) -> DaskInfo:
         return await self.read(lambda tx: self._dask(tx, name, secret=True))
@@ -271,7 +274,7 @@ class Service:
             woken = move(tx, name)
             return views.cluster_info(tx, views.find_cluster(tx, name)), woken
 
-        return await self._ask(caller, f"{verb} {name}", None, ClusterInfo, ask)
+        return await self.ask(caller, f"{verb} {name}", None, ClusterInfo, ask)
 
     async def _ask_with_files(
         self,
@@ -291,12 +294,12 @@ class Service:
 
         files = await asyncio.to_thread(self.desk.prepare, request.task)
         try:
-            return await self._ask(caller, verb, request, LaunchAnswer, call)
+            return await self.ask(caller, verb, request, LaunchAnswer, call)
         finally:
             if files and not used:
                 self.core.snapshots.drop(files)
 
-    async def _ask(
+    async def ask(
         self,
         caller: Caller,
         verb: str,

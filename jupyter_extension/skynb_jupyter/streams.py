@@ -11,6 +11,7 @@ from tornado import web
 from tornado.iostream import StreamClosedError
 
 from skynb.errors import SkynbError, SpecError
+from skynb.wire import EventInfo
 from skynb_clusters import views
 from skynb_clusters.logs import TextReader
 from skynb_jupyter.base import Base
@@ -35,7 +36,7 @@ class StreamHandler(Base):
             raise SpecError("a position is not negative", where="Last-Event-ID")
         return number
 
-    def event(self, name: str, data: Any, number: int | None = None) -> None:
+    def event(self, name: str, data: Any, number: int | str | None = None) -> None:
         prefix = f"id: {number}\n" if number is not None else ""
         text = data if isinstance(data, str) else msgspec.json.encode(data).decode()
         self.write(f"{prefix}event: {name}\ndata: {text}\n\n")
@@ -99,14 +100,18 @@ class EventsHandler(StreamHandler):
     async def _stream(self, name: str | None) -> None:
         after = self.position()
         follow = self.get_query_argument("follow", "1") not in {"0", "false"}
-        found = await self.service.events(after, name)
+        found = await self.found(after, name)
         self.start()
         while True:
             changed = self.service.core.reconciler.changed
-            while found := await self.service.events(after, name):
+            while found := await self.found(after, name):
                 for item in found:
                     after = item.seq
                     self.event(item.name, item, item.seq)
             if not follow:
                 return
             await self.pause(changed)
+
+    async def found(self, after: int, name: str | None) -> list[EventInfo]:
+        """What has happened since."""
+        return await self.service.events(after, name)

@@ -16,7 +16,7 @@ class Lines:
     """Pieces in, whole lines out; a rank is named when there are several."""
 
     def __init__(self, num_nodes: int) -> None:
-        self._named = num_nodes > 1
+        self.named = num_nodes > 1
         self._open: dict[int, str] = {}
 
     def feed(self, piece: LogLine) -> list[str]:
@@ -31,7 +31,7 @@ class Lines:
 
     def _line(self, rank: int, text: str) -> str:
         text = text.removesuffix("\r")
-        return f"(rank {rank}) {text}" if self._named else text
+        return f"(rank {rank}) {text}" if self.named else text
 
 
 def log_stream(

@@ -411,13 +411,13 @@ class Transaction:
         self._db.execute(_APPEND, {"at": self._clock.now(), **row})
 
     def events(
-        self, *, after: int = 0, scope: str | None = None, record: str | None = None, limit: int = 1000
+        self, *, after: int = 0, scopes: Sequence[str] = (), record: str | None = None, limit: int = 1000
     ) -> list[StoredEvent]:
-        """Events with seq > after, in order."""
+        """Events with seq > after, in order, of these scopes or of all."""
         table = schema.events.c
         query = select(schema.events).where(table.seq > after).order_by(table.seq).limit(limit)
-        if scope is not None:
-            query = query.where(table.scope == scope)
+        if scopes:
+            query = query.where(table.scope.in_(list(scopes)))
         if record is not None:
             query = query.where(table.record == record)
         return [

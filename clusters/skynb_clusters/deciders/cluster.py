@@ -175,13 +175,17 @@ def _terminating(record: Record, view: ClusterView, now: float) -> Decision:
 
 
 def _drain(view: ClusterView, now: float) -> Decision | None:
-    """Jobs are cancelled and their logs brought home before machines go; bounded, and said in the history."""
+    """Jobs are cancelled and their logs brought home before machines go; bounded, and said in the history.
+
+    Where no machine is left that could answer, there is nothing to wait for.
+    """
     if not view.work:
         return None
     since = view.state.draining_since
     if since is None:
-        state = msgspec.structs.replace(view.state, draining_since=now)
-        return Decision(state=state, moves=_cancel(view.work), wake_in=DRAIN_S)
+        heard = any(node.status in {"BOOTING", "UP"} for node in view.gang)
+        state = msgspec.structs.replace(view.state, draining_since=now if heard else now - DRAIN_S)
+        return Decision(state=state, moves=_cancel(view.work), wake_in=DRAIN_S if heard else 0.001)
     if now - since < DRAIN_S:
         return Decision(moves=_cancel(view.work), wake_in=max(0.1, DRAIN_S - (now - since)))
     return None

@@ -51,7 +51,7 @@ def _begin(record: Record, view: JobView, now: float) -> Decision:
         for task in view.spec.tasks
     )
     state = msgspec.structs.replace(view.state, admitted_at=now)
-    event = Event("job.admitted", {"tasks": len(tasks)})
+    event = Event("managed.admitted", {"tasks": len(tasks)})
     return Decision(status="STARTING", reason="", state=state, inserts=tasks, events=(event,))
 
 
@@ -100,7 +100,7 @@ def _end(view: JobView, status: str, reason: str, now: float) -> Decision:
         status=status,
         reason=reason,
         state=msgspec.structs.replace(view.state, ended_at=now),
-        events=(Event("job.ended", {"status": status, "reason": reason}),),
+        events=(Event("managed.ended", {"status": status, "reason": reason}),),
         wake_in=0.01,
     )
 

@@ -32,7 +32,7 @@ class AttemptSeen(msgspec.Struct, frozen=True, kw_only=True):
     """An attempt's cluster and job, as their records say; nothing of it is a guess.
 
     status: the cluster's, empty while it is not written. hurt: why a machine of it is certainly gone, else
-    empty. whole: every node answered when it was last asked. warned_at: when the infra is to take a machine, as
+    empty. whole: every node answered when it was last asked. warned_at: when the infra is to take one, as
     it last said. spent: its money is used up. error: why no machines could be had.
     """
 

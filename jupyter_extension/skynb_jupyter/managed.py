@@ -1,0 +1,118 @@
+"""What the API offers of managed jobs, without HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from skynb.control.ledger import Filter, Transaction
+from skynb.control.records import Record
+from skynb.errors import SpecError
+from skynb.wire import (
+    CancelAnswer,
+    EventInfo,
+    ManagedAnswer,
+    ManagedCancel,
+    ManagedInfo,
+    ManagedPage,
+    ManagedRequest,
+)
+from skynb_clusters import views
+from skynb_clusters.naming import job_id
+from skynb_jobs.kinds import find_managed
+from skynb_jobs.records import TaskState
+from skynb_jobs.requests import JobsDesk
+from skynb_jobs.views import PAGE, infos, page
+
+if TYPE_CHECKING:
+    from skynb_jupyter.service import Caller, Service
+
+MOST = 1000
+STATUSES = frozenset(
+    {
+        *("PENDING", "STARTING", "RUNNING", "RECOVERING", "CANCELLING", "SUCCEEDED", "CANCELLED"),
+        *("FAILED", "FAILED_SETUP", "FAILED_NO_RESOURCE", "FAILED_PRECHECKS"),
+    }
+)
+
+
+class Piece(NamedTuple):
+    """One log of a task: a job on the cluster of an attempt."""
+
+    cluster: str
+    job: int
+    attempt: int
+
+
+class Managed:
+    """The operations on managed jobs; each answers from the ledger."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._core = service.core
+        self._desk = JobsDesk(service.core, service.desk)
+
+    async def launch(self, caller: Caller, request: ManagedRequest) -> ManagedAnswer:
+        """The files are kept before the transaction, and dropped if no job came of them."""
+        prepared = await asyncio.to_thread(self._desk.prepare, request)
+        used = False
+
+        def ask(tx: Transaction) -> tuple[ManagedAnswer, Sequence[str]]:
+            nonlocal used
+            used = True
+            return self._desk.launch(tx, request, prepared, caller.user)
+
+        try:
+            return await self._service.ask(caller, "jobs launch", request, ManagedAnswer, ask)
+        finally:
+            if not used:
+                self._desk.discard(prepared.files)
+
+    async def cancel(self, caller: Caller, request: ManagedCancel) -> CancelAnswer:
+        def ask(tx: Transaction) -> tuple[CancelAnswer, Sequence[str]]:
+            return self._desk.cancel(tx, request, caller.user)
+
+        return await self._service.ask(caller, "jobs cancel", request, CancelAnswer, ask)
+
+    async def queue(self, wanted: Filter, limit: int = PAGE) -> ManagedPage:
+        if not 1 <= limit <= MOST:
+            raise SpecError(f"a page has 1 to {MOST} jobs", where="limit")
+        if unknown := set(wanted.statuses) - STATUSES:
+            raise SpecError(
+                f"{min(unknown)!r} is no status", where="status", mend=f"One of {', '.join(sorted(STATUSES))}"
+            )
+        return await self._service.read(lambda tx: page(tx, wanted, limit))
+
+    async def job(self, number: int) -> ManagedInfo:
+        return await self._service.read(lambda tx: infos(tx, [find_managed(tx, number)])[0])
+
+    async def record(self, number: int) -> Record:
+        return await self._service.read(lambda tx: find_managed(tx, number))
+
+    async def events(self, after: int, number: int) -> list[EventInfo]:
+        """The history of the job and of every cluster that it was given."""
+
+        def read(tx: Transaction) -> list[EventInfo]:
+            record = find_managed(tx, number)
+            tasks = [task.state_as(TaskState) for task in tx.children(record.id)]
+            clusters = [one.cluster for task in tasks for one in task.attempts]
+            return views.events_after(tx, after, record.id, *clusters)
+
+        return await self._service.read(read)
+
+    async def pieces(self, record: Record) -> dict[int, list[Piece]]:
+        """The logs that there are so far, by task, in order."""
+
+        def read(tx: Transaction) -> dict[int, list[Piece]]:
+            return {
+                int(task.name): [
+                    Piece(one.cluster, job, one.number)
+                    for one in task.state_as(TaskState).attempts
+                    for job in one.jobs
+                    if tx.get(job_id(one.cluster, job)) is not None
+                ]
+                for task in tx.children(record.id)
+            }
+
+        return await self._service.read(read)
