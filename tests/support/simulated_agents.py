@@ -32,6 +32,7 @@ class Job:
     fails: bool
     num_nodes: int
     submitted_at: float
+    task_id: str = ""
     state: str = "PENDING"
     started_at: float | None = None
     ended_at: float | None = None
@@ -76,7 +77,10 @@ class Agent:
 
 
 class Agents:
-    """All agents of a world, by machine. runs: how often each (cluster, job, task id) began on a head."""
+    """All agents of a world, by machine. runs: how often each (cluster, job) began on a head.
+
+    overlaps: tasks that began while another machine still worked on them.
+    """
 
     def __init__(self, world: World, now: Callable[[], float], point: Point) -> None:
         self.world = world
@@ -84,6 +88,7 @@ class Agents:
         self.point = point
         self.agents: dict[str, Agent] = {}
         self.runs: dict[tuple[str, int], int] = {}
+        self.overlaps: list[str] = []
 
     def living(self, machine: str) -> Agent | None:
         """The agent if it runs and can be reached."""
@@ -144,7 +149,8 @@ class Agents:
             script = asked["run"] or "true"
             words = script.split()
             seconds = float(words[words.index("sleep") + 1]) if "sleep" in words else 1.0
-            job = Job(number, seconds, "false" in words, int(asked["num_nodes"]), self.now())
+            fails, nodes = "false" in words, int(asked["num_nodes"])
+            job = Job(number, seconds, fails, nodes, self.now(), str(asked.get("task_id") or ""))
             agent.jobs[number], agent.busy_at = job, self.now()
         return {}
 
@@ -196,6 +202,8 @@ class Agents:
             ]
             key = (agent.config["cluster_id"], job.number)
             self.runs[key] = self.runs.get(key, 0) + 1
+            if self._works(job.task_id) > 1:
+                self.overlaps.append(f"{job.task_id} began as {key} while it ran elsewhere")
         if job.state == "RUNNING":
             names = {peer.name for peer in peers}
             whole = all(rank["node_id"] in names for rank in job.ranks)
@@ -203,6 +211,19 @@ class Agents:
                 job.end("FAILED" if job.fails else "SUCCEEDED", now, 1 if job.fails else 0)
             if job.state in FINAL_STATES:
                 agent.busy_at = now
+
+    def _works(self, task_id: str) -> int:
+        """How many machines that run, reachable or not, work on a task."""
+        running = (
+            agent
+            for machine, agent in self.agents.items()
+            if (unit := self.world.unit(machine)) and unit.state == "running" and agent.boot == unit.boots
+        )
+        return sum(
+            job.task_id == task_id and job.state == "RUNNING"
+            for agent in running
+            for job in agent.jobs.values()
+        )
 
     def _peers(self, head: Agent) -> list[Agent]:
         """The agents of this cluster that run, by rank."""

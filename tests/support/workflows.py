@@ -112,6 +112,7 @@ def promises(simulation: Simulation, *, honest_bill: bool = True) -> Iterator[st
         yield f"the bill is {charged} and the ledger says {money.settled}"
     if money.reserved:
         yield f"{money.reserved} micro-dollars are still held"
+    yield from simulation.agents.overlaps
     began = Counter(simulation.agents.runs)
     if twice := [job for job, count in began.items() if count > 1]:
         yield f"{twice} began twice"
