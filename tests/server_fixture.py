@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from skynb import jobs
 from skynb.client import sdk
 from skynb.client import server as daemon
+from skynb.client.waiting import until
 
 DOWN_SECONDS = 40.0
 
@@ -31,6 +33,9 @@ def server() -> Iterator[LiveServer]:
     found.home = Path(os.environ["SKYNB_HOME"])
     yield found
     try:
+        if jobs.queue(skip_finished=True, limit=1000):
+            jobs.cancel(all=True)
+            until(lambda: not jobs.queue(skip_finished=True) or None, DOWN_SECONDS, "managed jobs")
         for asked in [sdk.down(name, wait=False) for name in found.names()]:
             sdk.settled(asked, timeout=DOWN_SECONDS)
     finally:

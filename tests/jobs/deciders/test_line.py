@@ -52,7 +52,7 @@ def test_nobody_is_passed_by_less_urgent_work_of_their_own(waiting, running, lim
 
 @given(waiting=lines(), running=RUNNING)
 def test_priority_goes_before_fairness_and_fairness_before_age(waiting, running):
-    """At each step the most urgent head goes; among equals, of the person with least running; then the oldest."""
+    """The most urgent head goes; among equals, that of the person with least running; then the oldest."""
     had, place = dict(running), dict.fromkeys(waiting, 0)
     for one in admit(waiting, running, Limits()):
         heads = [line[place[owner]] for owner, line in waiting.items() if place[owner] < len(line)]

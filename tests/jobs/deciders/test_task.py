@@ -46,24 +46,33 @@ def moved(decision):
     return {move.record: move.target for move in decision.moves}
 
 
-WORKS = (None, *(WorkSeen(status=one, codes=(1,), ended_at=NOW) for one in (
-    "INIT", "PENDING", "SETTING_UP", "RUNNING", "SUCCEEDED", "FAILED", "FAILED_SETUP", "FAILED_DRIVER", "CANCELLED",
-)))  # fmt: skip
+WORK_STATUSES = (
+    *("INIT", "PENDING", "SETTING_UP", "RUNNING", "SUCCEEDED"),
+    *("FAILED", "FAILED_SETUP", "FAILED_DRIVER", "CANCELLED"),
+)
+WORKS = (None, *(WorkSeen(status=one, codes=(1,), ended_at=NOW) for one in WORK_STATUSES))
+PLACES = (("", ""), ("INIT", "UP"), ("UP", "UP"), ("STOPPED", "STOPPED"), ("TERMINATING", "TERMINATED"))
+FACTS = (
+    {},
+    {"hurt": "node 0 is gone"},
+    {"whole": False},
+    {"warned_at": NOW + 60},
+    {"spent": True},
+    {"failed": True, "error": {"what": "none free"}},
+    {"final": True},
+)
 SEEN = tuple(
     AttemptSeen(status=status, target=target, work=work, offer=SPOT if status else None, **facts)
-    for status, target in (("", ""), ("INIT", "UP"), ("UP", "UP"), ("STOPPED", "STOPPED"), ("TERMINATING", "TERMINATED"))
+    for status, target in PLACES
     for work in WORKS
-    for facts in (
-        {}, {"hurt": "node 0 is gone"}, {"whole": False}, {"warned_at": NOW + 60}, {"spent": True},
-        {"failed": True, "error": {"what": "none free"}}, {"final": True},
-    )
-)  # fmt: skip
+    for facts in FACTS
+)
 
 
 @pytest.mark.parametrize("status", STATUSES)
 @pytest.mark.parametrize("target", ["QUEUED", "DONE", "CANCELLED"])
 def test_every_state_has_an_answer_to_everything_that_can_be_seen(status, target):
-    """Nothing falls through; a verdict never changes; nothing is rented or submitted after a verdict or a cancel."""
+    """Nothing falls through; a verdict stands; nothing is rented or submitted after it or after a cancel."""
     for seen, jobs, over in itertools.product(SEEN, ((), (1,)), (None, NOW - 5)):
         one = attempt(jobs=jobs, over_at=over)
         decision = decide(one, seen={1: seen}, status=status, target=target)
