@@ -91,7 +91,7 @@ class Reconciler:
         try:
             await self._reconcile(key)
             self._failures.pop(key, None)
-        except (StaleWriteError, OverBudgetError):  # somebody was faster: look again, decide again
+        except StaleWriteError:  # somebody was faster: look again, decide again
             self.queue.add(key)
         except Exception as error:  # noqa: BLE001 - the outermost catch: report and re-queue
             await self._failed(key, error)
@@ -139,10 +139,14 @@ class Reconciler:
                 self.queue.done(key)
 
     async def _failed(self, key: str, error: Exception) -> None:
-        """Report, and try again later; no record is ever dropped."""
+        """Report, and try again later; no record is ever dropped.
+
+        Another record may have taken the money that a decision counted on: then the next look sees less, and
+        its decider says so. That it does not must not make the server try for ever.
+        """
         count = self._failures[key] = self._failures.get(key, 0) + 1
         delay = BACKOFF_SECONDS[min(count, len(BACKOFF_SECONDS)) - 1]
-        known = isinstance(error, SkynbError)
+        known = isinstance(error, (SkynbError, OverBudgetError))
         log.warning("%s: %s; next try in %g s", key, error, delay, exc_info=None if known else error)
         self.queue.add(key, delay)
 

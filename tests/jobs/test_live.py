@@ -244,7 +244,7 @@ def test_questions_about_jobs_that_are_not_there():
 
 
 def test_the_command_line(capsys):
-    """Launch follows and exits as the job did; queue pages and filters; logs, why and cancel go by id or name."""
+    """Launch exits as the job did; queue pages and filters; the others take numbers and names."""
     assert run(["jobs", "launch", "-y", "-n", "line", "--infra", "local", "echo out; exit 4"]) == 100
     out, err = capsys.readouterr()
     assert "out\n" in out
