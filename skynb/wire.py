@@ -35,8 +35,9 @@ class AutostopRequest(msgspec.Struct, kw_only=True, omit_defaults=True):
 class LaunchRequest(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A task as `Task.to_wire()` gives it. dryrun: plan only. setup: False skips the task's setup.
 
-    retry: go on until machines are had. race: so many offers are tried at a time. budget_micro: what the
-    cluster may cost in all, in micro-dollars.
+    fresh_setup: run it also on nodes that have had it. fast: skip it on a cluster that is up. retry: go on
+    until machines are had. race: so many offers are tried at a time. budget_micro: what the cluster may cost
+    in all, in micro-dollars.
     """
 
     task: dict[str, Any]
@@ -49,6 +50,8 @@ class LaunchRequest(msgspec.Struct, kw_only=True, omit_defaults=True):
     retry: bool = False
     race: int = 1
     budget_micro: int | None = None
+    fresh_setup: bool = False
+    fast: bool = False
 
 
 class LeaseInfo(msgspec.Struct, kw_only=True):

@@ -10,10 +10,11 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Tuple
 
-from skynb_agent import environment, files, launch, states
+from skynb_agent import environment, files, launch, processes, states
 from skynb_agent.environment import Place
 from skynb_agent.launch import Launch, Outcome
 from skynb_agent.protocol import Codes, RemoteError
+from skynb_agent.setups import SKIPPED, Setups
 from skynb_agent.wake import note
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class RankHost:
         self.changed = changed
         self._tasks = tasks
         self._jobs = config.root / "jobs"
+        self._setups = Setups(config.root, boot)
 
     def load(self) -> None:
         """Take up what an earlier agent left. Called once, before anything is served."""
@@ -136,6 +138,7 @@ class RankHost:
         record = {"job": int(job["id"]), "rank": rank, "stage": stage, "phase": "setup", "exit_code": None}
         record.update(cause=None, pid=None, started=None, boot=self.boot, launched=[], spec=public)
         record.update(ips=ips, gpus=gpus, has_run=job.get("run") is not None)
+        record["setup_digest"] = self._setups.digest(job, rank, ips)
         made = Rank(folder, record)
         made.save()
         made.log.touch(mode=0o600)
@@ -152,12 +155,19 @@ class RankHost:
         }[phase]
         if found.stage != ready or found.stop_grace is not None:
             return found.report()
+        if phase == "setup" and self._setups.holds(found.record.get("setup_digest")):
+            with found.log.open("ab") as log:
+                log.write(SKIPPED)
+            self._ready(found)
+            return found.report()
         found.record.update(stage=running, phase=phase, pid=None, started=None)
         if phase == "run" and not found.record["has_run"]:
             self._tasks.spawn(self._conclude(found, 0, "exit"))
             return found.report()
         found.record["launched"].append(phase)
         found.save()  # the intent comes first; a crash after this line starts or adopts, never both
+        if phase == "setup":
+            self._setups.begin()
         self._launch_of(found, phase)
         try:
             self._start(found, phase)
@@ -238,11 +248,16 @@ class RankHost:
             outcome = made.outcome() or Outcome(launch.UNKNOWN_EXIT, known=False)
             self._finish(rank, outcome.code, "stopped")
         elif phase == "setup" and outcome.known and outcome.code == 0 and rank.stop_grace is None:
-            rank.record["stage"] = states.READY
-            rank.save()
-            self._announce(rank)
+            if not processes.members(made.owner()) - {made.pid}:
+                self._setups.done(rank.record.get("setup_digest"))
+            self._ready(rank)
         else:
             await self._conclude(rank, outcome.code, "exit" if outcome.known else "killed")
+
+    def _ready(self, rank: Rank) -> None:
+        rank.record["stage"] = states.READY
+        rank.save()
+        self._announce(rank)
 
     async def _conclude(
         self, rank: Rank, code: int | None, cause: str, grace_s: float = _LEFTOVER_GRACE_S

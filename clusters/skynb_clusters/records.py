@@ -232,6 +232,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     workdir: whether it starts in the working folder; older rows have a reference there. held_by: the record
     that the job works for: it is told what becomes of it, and it, not the job, drops what was kept.
+    fresh_setup: the setup runs also where it ran before.
     """
 
     number: int
@@ -249,6 +250,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     task_id: str = ""
     user: str = ""
     held_by: str = ""
+    fresh_setup: bool = False
 
 
 class JobState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

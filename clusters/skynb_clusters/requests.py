@@ -128,7 +128,7 @@ class Desk:
             ), ()
         spec = self._spec(name, task, chosen, request, offers=offers, autostop=autostop, **wishes.in_spec())
         cluster = self._insert_cluster(tx, name, spec, chosen, user)
-        job = self._insert_job(tx, cluster, task, request.setup, user, files)
+        job = self._insert_job(tx, cluster, task, request.setup, user, files, fresh=request.fresh_setup)
         answer = LaunchAnswer(
             cluster=name,
             job=job,
@@ -334,7 +334,8 @@ class Desk:
         woken += self._open(tx, cluster.name, Wishes.of(task.resources, None).ports)
         if request.autostop is not None:
             woken += self.autostop(tx, cluster.name, request.autostop)
-        job = self._insert_job(tx, cluster, task, request.setup, user, files)
+        setup = request.setup and not (request.fast and cluster.status == "UP")
+        job = self._insert_job(tx, cluster, task, setup, user, files, fresh=request.fresh_setup)
         if job is not None:
             woken.append(job_id(cluster.id, job))
         return LaunchAnswer(cluster=cluster.name, job=job), woken
@@ -437,7 +438,15 @@ class Desk:
         return ()
 
     def _insert_job(
-        self, tx: Transaction, cluster: Record, task: Task, setup: bool, user: str, files: str
+        self,
+        tx: Transaction,
+        cluster: Record,
+        task: Task,
+        setup: bool,
+        user: str,
+        files: str,
+        *,
+        fresh: bool = False,
     ) -> int | None:
         """The job's number; None when the task neither sets up nor runs anything."""
         script = task.setup if setup else None
@@ -460,6 +469,7 @@ class Desk:
             title=task.name or "",
             task_id=f"sky-{time.strftime('%Y-%m-%d-%H-%M-%S', time.gmtime())}_{cluster.name}_{number}",
             user=user,
+            fresh_setup=fresh,
         )
         record = tx.insert(self._job_record(cluster, spec))
         tx.append(Event("job.asked", {"job": number}), record=record.id, scope=cluster.id)

@@ -13,7 +13,7 @@ import shutil
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, NoReturn
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 
@@ -107,6 +107,14 @@ class Snapshots:
         """Forget it; dropping twice does nothing."""
         shutil.rmtree(self._folder / reference, ignore_errors=True)
 
+    def key(self, reference: str) -> str:
+        """The same for snapshots that lay the same contents in the same places."""
+        card = json.loads((self._folder / reference / "snapshot.json").read_bytes())
+        plain = [
+            [mount["target"], mount["folders"], mount["links"], _lasting(mount)] for mount in card["mounts"]
+        ]
+        return hashlib.sha256(json.dumps(plain).encode()).hexdigest()
+
     def send(self, reference: str, transport: Transport) -> dict[str, int]:
         """Lay the snapshot over a node's home; blocks. Counts of files, bytes sent, files deleted.
 
@@ -198,6 +206,11 @@ class _Taking:
             self.at[sha] = (self._end, size)
             self._end += size
         return size, sha, before.st_mtime_ns
+
+
+def _lasting(mount: dict[str, Any]) -> list[Any]:
+    """Its files without their times, which say nothing of what is in them."""
+    return [file[:4] for file in mount["files"]]
 
 
 def _refuse(source: Source, path: Path, what: str) -> NoReturn:

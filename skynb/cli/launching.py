@@ -30,6 +30,8 @@ _entrypoint = click.argument("entrypoint", nargs=-1)
 @click.option("--wait-for", type=options.WAIT_FOR, help="What keeps a cluster from being idle.")
 @click.option("--down", is_flag=True, help="Take the cluster down when it is idle, instead of stopping it.")
 @click.option("--no-setup", is_flag=True, help="Skip the task's setup.")
+@click.option("--fresh-setup", is_flag=True, help="Run it also on nodes that have had it.")
+@click.option("--fast", is_flag=True, help="Skip it on a cluster that is up.")
 @options.yes
 @options.output
 @options.task_fields
@@ -38,7 +40,6 @@ _entrypoint = click.argument("entrypoint", nargs=-1)
 @click.option("--budget", type=float, metavar="DOLLARS", help="What a new cluster may cost in all.")
 @options.refused("--clone-disk-from", "--clone")
 @options.refused("--docker", flag=True)
-@options.refused("--fast", flag=True)
 @options.refused("--resize", flag=True)
 @options.refused("-w", "--workspace")
 @options.config
@@ -51,6 +52,8 @@ def launch(
     wait_for: str | None,
     down: bool,
     no_setup: bool,
+    fresh_setup: bool,
+    fast: bool,
     retry_until_up: bool,
     race: int,
     budget: float | None,
@@ -67,6 +70,8 @@ def launch(
         "wait_for": wait_for,
         "down": down,
         "no_setup": no_setup,
+        "fresh_setup": fresh_setup,
+        "fast": fast,
         "retry_until_up": retry_until_up,
         "race": race,
         "budget": budget,

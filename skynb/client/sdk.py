@@ -72,13 +72,17 @@ def launch(
     retry_until_up: bool = False,
     race: int = 1,
     budget: float | None = None,
+    fresh_setup: bool = False,
+    fast: bool = False,
 ) -> Launch:
     """Run a task on a new cluster, or on the live one of that name; returns as soon as that is durable.
 
     dryrun: plan only. down: take the cluster down when it is idle, at once if no idle time is given.
     plan_hash: refuse any other plan than this one, which somebody has seen. retry_until_up: go on until
     machines are had. race: try so many offers at a time, keep the first that comes. budget: US dollars that a
-    new cluster may cost in all; it ends before they are used up.
+    new cluster may cost in all; it ends before they are used up. A setup that a node has had last, with the
+    same files and variables, is not run there again: fresh_setup runs it in any case, fast leaves it out on a
+    cluster that is up.
     """
     one = task_of(task)
     config, secrets = packed(one)
@@ -93,6 +97,8 @@ def launch(
         retry=retry_until_up,
         race=race,
         budget_micro=None if budget is None else micro(budget, "budget"),
+        fresh_setup=fresh_setup,
+        fast=fast,
     )
     answer = connection().call("POST", "/clusters", LaunchAnswer, body=request)
     return Launch(connection(), answer, num_nodes=one.num_nodes)

@@ -109,6 +109,47 @@ def test_setup_sees_the_setup_variables(solo):
     assert solo.log() == "0--0\n"
 
 
+SAME = "skynb: setup is as it was on this node, skipped (--fresh-setup runs it)\n"
+
+
+def test_the_same_setup_runs_once(solo):
+    """Skipped where nothing that it rests on has changed, said in the log; run where anything has."""
+    given = {
+        "setup": "echo set",
+        "run": "echo run",
+        "setup_key": "k",
+        "env": {"A": "1"},
+        "secret_env": {"S": "1"},
+    }
+    changes = [
+        {},
+        {},
+        {"env": {"A": "2"}},
+        {"secret_env": {"S": "2"}},
+        {"setup_key": "l"},
+        {"setup": "echo  set"},
+    ]
+    changes += [{"setup": "echo  set"}, {"setup": "echo  set", "setup_key": None}]
+    ran = []
+    for number, change in enumerate(changes, 1):
+        solo.submit(number, **{**given, **change})
+        solo.wait_job("SUCCEEDED", number=number)
+        log = solo.log(number)
+        assert log in {"set\nrun\n", f"{SAME}run\n"}
+        ran.append(log.startswith("set"))
+    assert ran == [True, False, True, True, True, True, False, True]
+
+
+def test_a_setup_that_failed_or_left_something_running_runs_again(solo):
+    """Later jobs could miss what it started, or what it did not get done."""
+    for number, (script, state) in enumerate(
+        [("exit 3", "FAILED_SETUP"), ("exit 3", "FAILED_SETUP"), ("sleep 60 & echo up", "SUCCEEDED")] * 2, 1
+    ):
+        solo.submit(number, setup=script, run="true", setup_key="k")
+        solo.wait_job(state, number=number)
+        assert SAME not in solo.log(number)
+
+
 def test_secrets_stay_in_their_files(make_cluster):
     """A canary in secret_env reaches the job and 0600 files only; when the job is final, nothing."""
     canary = "canary-7f3a9c1e-zebra"

@@ -125,6 +125,7 @@ class JobKind:
                 secrets = self._core.secrets.get(spec.secrets)
             except NotFoundError as error:
                 raise ProviderError(str(error), retryable="no") from None
+        files = self._core.snapshots.key(spec.files) if spec.files else ""
         return {
             "id": spec.number,
             "name": spec.title,
@@ -133,6 +134,7 @@ class JobKind:
             "cpus_per_node": spec.cpus_per_node,
             "priority": spec.priority,
             "setup": spec.setup,
+            "setup_key": None if spec.fresh_setup else files,
             "run": spec.run,
             "env": spec.envs,
             "secret_env": secrets,
