@@ -22,6 +22,7 @@ from skynb_agent.notices import NoticeWatch
 from skynb_agent.peer import READ_SIZE, Peer
 from skynb_agent.protocol import PROTOCOL, VERSION
 from skynb_agent.ranks import RankHost
+from skynb_agent.sensors import Sensors
 from skynb_agent.services import ServiceHost
 from skynb_agent.wake import Bell, Tasks, note
 from skynb_agent.watchdog import Watchdog
@@ -48,7 +49,8 @@ class Agent:
         self.host = RankHost(config, self.boot, self.tasks, self.changed)
         self.services = ServiceHost(config, self.boot, self.tasks, self.changed)
         self.logs = LogShelf(self.host)
-        self.watchdog = Watchdog(config.root, config.lease, self.busy, self.working)
+        self.sensors = Sensors(config.home)
+        self.watchdog = Watchdog(config.root, config.lease, self.busy, self.working, self.sensors.signals)
         self.notices = NoticeWatch(config.notices)
         self.head: Optional[Head] = None
         self.listener: Optional[Listener] = None
@@ -75,6 +77,7 @@ class Agent:
             self.head.take_all_reports(self.config.rank, self.config.node_id, self.host.reports())
         self.tasks.spawn(self._keep_clocks())
         self.tasks.spawn(self.notices.run())
+        self.tasks.spawn(self.sensors.run())
         files.remove(self.config.root / SOCKET)
         server = await asyncio.start_unix_server(self._serve, SOCKET, limit=READ_SIZE)
         note("serving", self.config.node_id, self.config.role, "version", VERSION)

@@ -36,7 +36,7 @@ WAIT_FOR = ("jobs_and_ssh", "jobs", "none")
 
 def heeded(terms: Terms, signals: Sequence[Signal]) -> list[str]:
     """Names of the signals that count as busy under `terms`."""
-    ignored = {"jobs_and_ssh": (), "jobs": ("ssh",)}.get(terms.wait_for)
+    ignored = {"jobs_and_ssh": (), "jobs": ("ssh", "gpu", "kernels")}.get(terms.wait_for)
     if ignored is None:
         return []
     return [s.name for s in signals if s.supported and s.busy is not False and s.name not in ignored]

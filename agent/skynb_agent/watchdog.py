@@ -18,10 +18,18 @@ _WHO_EVERY_S = 30.0
 
 
 class Watchdog:
-    """The clocks of one node. `busy` names what runs; `working` says whether the lease must let it run on."""
+    """The clocks of one node.
+
+    busy: names of what runs. working: whether the lease must let it run on. sensed: other signs of use.
+    """
 
     def __init__(
-        self, root: Path, granted: Dict[str, Any], busy: Callable[[], List[str]], working: Callable[[], bool]
+        self,
+        root: Path,
+        granted: Dict[str, Any],
+        busy: Callable[[], List[str]],
+        working: Callable[[], bool],
+        sensed: Callable[[], List[Signal]] = list,
     ) -> None:
         now = time.monotonic()
         self._path = root / "clocks.json"
@@ -31,7 +39,7 @@ class Watchdog:
         )
         self.paid = _paid(stored.get("paid"), now)
         self.idle_terms = idle.Terms(*stored.get("autostop", ()))._replace(armed_at=now)
-        self._busy, self._working = busy, working
+        self._busy, self._working, self._sensed = busy, working, sensed
         self._heard = self._last_busy = self._ticked = now
         self._away_work = 0.0
         self._who: Tuple[float, Optional[int]] = (float("-inf"), None)
@@ -118,6 +126,7 @@ class Watchdog:
             if now - self._who[0] > _WHO_EVERY_S:
                 self._who = (now, processes.ssh_sessions())
             found.append(Signal("ssh", busy=bool(self._who[1]), supported=self._who[1] is not None))
+            found += self._sensed()
         return found
 
     def _save(self) -> None:
