@@ -156,6 +156,19 @@ class ClusterInfo(msgspec.Struct, kw_only=True):
     error: dict[str, Any] | None = None
 
 
+class RefreshRequest(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """clusters: by name, none is all that live."""
+
+    clusters: list[str] = []
+
+
+class RefreshInfo(msgspec.Struct, kw_only=True):
+    """What a look at the infra showed. blind: infra that could not be seen, and why."""
+
+    clusters: list[ClusterInfo]
+    blind: list[str] = []
+
+
 class JobInfo(msgspec.Struct, kw_only=True):
     """A cluster job. final: the verdict stands; logs_complete: every byte of its log is with the server."""
 

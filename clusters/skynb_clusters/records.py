@@ -137,7 +137,8 @@ class NodeState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     the machine is gone. billed_from .. settled_to: seconds settled so far; billed_to: when the infra says it
     charges no more; settled_micro, reserved_micro: micro-dollars settled and held. told_until: until when
     the node knows that it is paid for. told_notices: what the infra announced and the history has, as
-    (kind, at). adjusted: as the machine is known to be set, None if that is not known.
+    (kind, at). adjusted: as the machine is known to be set, None if that is not known. refusals: starts
+    in a row that the infra refused.
     """
 
     offer: Offer | None = None
@@ -163,6 +164,7 @@ class NodeState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     booted_at: float | None = None
     told_notices: tuple[tuple[str, float], ...] = ()
     adjusted: Adjustable | None = None
+    refusals: int = 0
 
 
 def offers_of(spec: ClusterSpec, state: ClusterState) -> tuple[Offer, ...]:

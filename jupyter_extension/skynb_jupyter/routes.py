@@ -33,6 +33,8 @@ from skynb.wire import (
     ReapRequest,
     RebuildInfo,
     RebuildRequest,
+    RefreshInfo,
+    RefreshRequest,
     RunInfo,
     ServerInfo,
     SshInfo,
@@ -135,6 +137,14 @@ ROUTES = (
         answer=LaunchAnswer,
         status=202,
         call=lambda service, call: service.launch(call.caller, call.body),
+    ),
+    Route(
+        method="POST",
+        path="/clusters/refresh",
+        summary="Look at the infra now, and answer when what was seen is written",
+        body=RefreshRequest,
+        answer=RefreshInfo,
+        call=lambda service, call: service.refresh(call.body),
     ),
     Route(
         method="GET",

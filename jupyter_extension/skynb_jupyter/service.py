@@ -32,6 +32,8 @@ from skynb.wire import (
     ReapRequest,
     RebuildInfo,
     RebuildRequest,
+    RefreshInfo,
+    RefreshRequest,
     RunInfo,
     ServerInfo,
     SshInfo,
@@ -43,6 +45,7 @@ from skynb_clusters.naming import job_id
 from skynb_clusters.offers import price_of
 from skynb_clusters.rebuild import Rebuilder
 from skynb_clusters.records import ClusterSpec, DaskSpec, DaskState
+from skynb_clusters.refreshing import Refresher
 from skynb_clusters.requests import Desk, live_dask
 from skynb_clusters.runs import runs_of
 from skynb_jupyter.managed import Managed
@@ -66,6 +69,7 @@ class Service:
         self.rebuilder = rebuilder
         self.info = info
         self.managed = Managed(self)
+        self.refresher = Refresher(core)
 
     async def health(self) -> ServerInfo:
         return self.info
@@ -123,6 +127,19 @@ class Service:
 
     async def cluster(self, name: str) -> ClusterInfo:
         return await self.read(lambda tx: views.cluster_info(tx, views.find_cluster(tx, name, ended=True)))
+
+    async def refresh(self, request: RefreshRequest) -> RefreshInfo:
+        """Asked for by somebody who wants to know now; reading alone never looks at an infra."""
+
+        def nodes(tx: Transaction) -> list[Record]:
+            names = request.clusters
+            found = [views.find_cluster(tx, name) for name in names] if names else tx.find_all("cluster")
+            slots = tx.below("node", [one.id for one in found])
+            return [slot for some in slots.values() for slot in some if not slot.final]
+
+        seen = await self.refresher.run(await self.read(nodes))
+        clusters = await self.clusters(request.clusters or None, ended=False)
+        return RefreshInfo(clusters=clusters, blind=list(seen.blind))
 
     async def jobs(self, name: str) -> list[JobInfo]:
         def read(tx: Transaction) -> list[JobInfo]:

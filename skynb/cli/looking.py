@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.command()
 @options.clusters
 @click.option("-a", "--all", "ended", is_flag=True, help="Ended clusters, too.")
-@click.option("-r", "--refresh", is_flag=True, expose_value=False, help="Nothing to do: SEEN is its age.")
+@click.option("-r", "--refresh", is_flag=True, help="Look at the infra first.")
 @click.option("--ip", is_flag=True, help="Print the head node's address, and nothing else.")
 @options.output
 @options.all_users
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 @options.refused("--show-services/--no-show-services", flag=True)
 @options.refused("--show-pools/--no-show-pools", flag=True)
 @options.config
-def status(clusters: tuple[str, ...], ended: bool, ip: bool) -> Clusters | str:
+def status(clusters: tuple[str, ...], ended: bool, refresh: bool, ip: bool) -> Clusters | str:
     """Show clusters, all or those named."""
     from skynb.client import sdk
 
-    found = sdk.status(clusters, all=ended)
+    found = sdk.status(clusters, all=ended, refresh=refresh)
     missing = [name for name in clusters if name not in {item.name for item in found}]
     if missing:
         mend = "`skynb status -a` shows ended ones, too" if not ended else "`skynb status -a` shows all"

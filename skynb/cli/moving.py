@@ -85,7 +85,7 @@ def down(clusters: tuple[str, ...], everything: bool, yes: bool, in_background: 
 @click.option("--down", is_flag=True, help="Take the cluster down when it is idle, instead of stopping it.")
 @options.in_background
 @options.output
-@options.refused("-r", "--retry-until-up", flag=True)
+@click.option("-r", "--retry-until-up", is_flag=True, expose_value=False, help="It does in any case.")
 @options.refused("-f", "--force", flag=True)
 @options.config
 def start(

@@ -71,10 +71,14 @@ class Listing(list[T], Generic[T]):
 
 
 class Clusters(Listing[ClusterInfo]):
-    """Clusters, with the age of what is known of their machines."""
+    """Clusters, with the age of what is known of them. blind: what a look could not see, and why."""
 
     head = ("NAME", "INFRA", "MACHINES", "STATUS", "PRICE", "LAUNCHED", "AUTOSTOP", "SEEN")
     empty = "No clusters."
+
+    def __init__(self, found: Iterable[ClusterInfo] = (), blind: Sequence[str] = ()) -> None:
+        super().__init__(found)
+        self.blind = tuple(blind)
 
     def cells(self, item: ClusterInfo, now: float) -> list[str]:
         machines = f"{item.num_nodes}x {item.instance_type}"
@@ -92,6 +96,10 @@ class Clusters(Listing[ClusterInfo]):
 
     def note(self, item: ClusterInfo) -> str:
         return f"{item.name}: {item.reason}" if item.reason else ""
+
+    def _notes(self) -> list[str]:
+        unseen = [f"Could not be seen: {place}. What is there is unknown." for place in self.blind]
+        return [*super()._notes(), *unseen]
 
 
 class Jobs(Listing[JobInfo]):

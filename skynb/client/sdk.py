@@ -40,6 +40,8 @@ from skynb.wire import (
     ReapRequest,
     RebuildInfo,
     RebuildRequest,
+    RefreshInfo,
+    RefreshRequest,
     RunInfo,
     SshInfo,
     WaitFor,
@@ -167,8 +169,18 @@ def gpus(name: str | None = None, **options: Any) -> GpuTable:
     return gpus(name, **options)
 
 
-def status(cluster_names: str | Sequence[str] | None = None, all: bool = False) -> Clusters:
-    """Clusters, all or those of these names that exist; `all` shows ended ones too."""
+def status(
+    cluster_names: str | Sequence[str] | None = None, all: bool = False, *, refresh: bool = False
+) -> Clusters:
+    """Clusters, all or those of these names that exist; `all` shows ended ones too.
+
+    refresh: the server looks at the infra first. Without it, what is shown is as old as it says.
+    """
+    if refresh:
+        request = RefreshRequest(clusters=_names(cluster_names))
+        seen = connection().call("POST", "/clusters/refresh", RefreshInfo, body=request)
+        if not all:
+            return Clusters(seen.clusters, seen.blind)
     query: dict[str, str | list[str]] = {"ended": "1"} if all else {}
     if names := _names(cluster_names):
         query["name"] = names

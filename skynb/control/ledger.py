@@ -386,6 +386,13 @@ class Transaction:
         assert written is not None  # noqa: S101 - updated one statement ago, in this transaction
         return written
 
+    def saw(self, records: Sequence[str]) -> None:
+        """The world is as these records say, now."""
+        table = schema.records
+        for some in _batches(records):
+            seen = update(table).where(table.c.id.in_(some), table.c.final.is_(False))
+            self._db.execute(seen.values(observed_at=self._clock.now()))
+
     def note(self, record: Record, outcome: Outcome, claim: Claim) -> None:
         """Keep what an effect came to. Not guarded by version: a moved target must not lose it."""
         table = schema.records

@@ -236,6 +236,8 @@ def _start_again(record: Record, view: NodeView, now: float, machine: Machine) -
     outcome, state = record.outcome, view.state
     spend: tuple[SpendEntry, ...] = ()
     refused = outcome.error if outcome and outcome.effect == "StartMachine" else None
+    if refused:  # its disk is the user's: it goes on for as long as somebody wants it, ever more slowly
+        state = msgspec.structs.replace(state, refusals=state.refusals + 1)
     if (machine.billed_to or 0.0) > (state.billed_from or now):
         offer = state.offer or view.offer
         state, spend = settle(charged(state, machine), now, release=True)
@@ -249,7 +251,7 @@ def _start_again(record: Record, view: NodeView, now: float, machine: Machine) -
         state=state,
         spend=spend,
         effects=(StartMachine(machine),),
-        wake_in=_patience(record),
+        wake_in=min(HEARTBEAT_S * 2.0 ** (state.refusals - 1), BOOT_LIMIT_S / 3) if refused else POLL_S,
     )
 
 
@@ -266,6 +268,7 @@ def _to_up(record: Record, view: NodeView, now: float) -> Decision:
         head_port=view.agent.head_port,
         agent_version=view.agent.version,
         attempts=0,
+        refusals=0,
         absent_at=None,
         silent_since=None,
         error=None,

@@ -55,7 +55,7 @@ def test_the_table_of_commands_resolves():
         ("dask ", {"up", "scale", "down", "status"}, ""),
         ("server sta", {"start", "status"}, "sta"),
         ("status -o j", {"json"}, "j"),
-        ("launch --fa", set(), "--fa"),  # what is refused is not offered
+        ("launch --dock", set(), "--dock"),  # what is refused is not offered
     ],
 )
 def test_completion(text, expected, fragment, monkeypatch, tmp_path):

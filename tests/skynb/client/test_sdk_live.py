@@ -1,6 +1,9 @@
 """The SDK against a real server and real machines of infra `local`."""
 
 import asyncio
+import json
+import os
+import signal
 import time
 
 import pytest
@@ -131,3 +134,41 @@ def test_stop_start_down(server):
 def test_check(server):
     """The local infra is there."""
     assert [item.ok for item in skynb.check() if item.infra == "local"] == [True]
+
+
+def test_a_refresh_looks_and_reading_does_not(server):
+    """What is read is as old as it says; a refresh makes it new, and sees what happened outside at once."""
+    skynb.launch(skynb.Task(resources=HERE), "looked").wait(timeout=60)
+    skynb.stop("looked")
+    (before,), (again,) = skynb.status("looked"), skynb.status("looked")
+    assert before.observed_at == again.observed_at
+    (now,) = skynb.status("looked", refresh=True)
+    assert now.observed_at > before.observed_at
+    skynb.start("looked")
+    cards = [json.loads(card.read_text()) for card in (server.home / "local").glob("*/machine.json")]
+    (pid,) = [card["init_pid"] for card in cards if card["tags"]["skynb-cluster"] == "looked"]
+    os.kill(pid, signal.SIGKILL)
+    (hurt,) = skynb.status("looked", refresh=True)
+    assert hurt.nodes[0].status != "UP"
+    with pytest.raises(NotFoundError):
+        skynb.status("never-there", refresh=True)
+    skynb.down("looked")
+
+
+def test_a_setup_is_not_run_twice(server, tmp_path):
+    """The same on a node that has had it: skipped and said so, run when asked, left out with `fast`."""
+    (tmp_path / "requirements.txt").write_text("one\n")
+    task = {"resources": HERE, "workdir": str(tmp_path), "setup": "echo set up", "run": "echo run"}
+    skipped = "skynb: setup is as it was on this node, skipped (--fresh-setup runs it)"
+
+    def lines(**options):
+        return list(skynb.launch(task, "once", **options))
+
+    assert lines() == ["set up", "run"]
+    assert lines() == [skipped, "run"]
+    assert lines(fresh_setup=True) == ["set up", "run"]
+    assert lines(fast=True) == ["run"]
+    assert lines() == ["set up", "run"]
+    (tmp_path / "requirements.txt").write_text("two\n")
+    assert lines() == ["set up", "run"]
+    skynb.down("once")
