@@ -412,9 +412,8 @@ class Desk:
             raise SpecError(f"{request.race} offers cannot be tried at a time", where="race", mend="1 to 8")
         if request.budget_micro is not None and request.budget_micro <= 0:
             raise SpecError("a budget is more than nothing", where="budget")
-        if offer_from(chosen.choice).rehearsed:
-            return None
-        caps = [one.free for one in tx.budgets((user_account(user), EVERYBODY))]
+        played = offer_from(chosen.choice).rehearsed  # it is bound by its own cap alone
+        caps = [] if played else [one.free for one in tx.budgets((user_account(user), EVERYBODY))]
         free = min([*caps, *([request.budget_micro] if request.budget_micro else [])], default=None)
         least = chosen.hourly_micro * request.race * LEAST_S // 3600
         if free is not None and free < least:

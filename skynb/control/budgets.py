@@ -52,9 +52,10 @@ def user_account(user: str) -> str:
     return f"user:{user}"
 
 
-def accounts(scope: str, owner: str) -> tuple[str, ...]:
-    """All that a cluster's spending counts for."""
-    return (run_account(scope), user_account(owner), EVERYBODY)
+def accounts(scope: str, owner: str, *, rehearsed: bool = False) -> tuple[str, ...]:
+    """All that a cluster's spending counts for. Play money is nobody's but the run's."""
+    run = run_account(scope)
+    return (run,) if rehearsed else (run, user_account(owner), EVERYBODY)
 
 
 def set_cap(db: Connection, account: str, micro: int | None, *, by: str, at: float) -> None:
@@ -81,9 +82,8 @@ def standing(db: Connection, names: Sequence[str] | None, at: float) -> list[Bud
 
 
 def book(db: Connection, entry: SpendEntry, *, scope: str, owner: str, at: float) -> None:
-    """Count an entry for its accounts. Rehearsed money is nobody's but the run's."""
-    names = (run_account(scope),) if entry.rehearsed else accounts(scope, owner)
-    for account in names:
+    """Count an entry for its accounts."""
+    for account in accounts(scope, owner, rehearsed=entry.rehearsed):
         if entry.entry == "reserve":
             _add(db, account, "", reserved=entry.micro_usd)
         elif entry.entry == "release":
@@ -93,9 +93,9 @@ def book(db: Connection, entry: SpendEntry, *, scope: str, owner: str, at: float
             _add(db, account, month(at), settled=entry.micro_usd)
 
 
-def check(db: Connection, *, scope: str, owner: str, at: float) -> None:
+def check(db: Connection, *, scope: str, owner: str, at: float, rehearsed: bool) -> None:
     """OverBudgetError if more is settled and reserved than a cap allows."""
-    for budget in standing(db, accounts(scope, owner), at):
+    for budget in standing(db, accounts(scope, owner, rehearsed=rehearsed), at):
         if budget.free < 0:
             raise OverBudgetError(budget.account)
 

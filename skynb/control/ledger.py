@@ -374,9 +374,8 @@ class Transaction:
         for entry in decision.spend:
             self._spend(entry, record=record.id, scope=scope)
             budgets.book(self._db, entry, scope=scope, owner=record.owner, at=now)
-        promised = (one for one in decision.spend if one.entry == "reserve" and not one.owed)
-        if not all(one.rehearsed for one in promised):  # a rehearsal is bound by no budget
-            budgets.check(self._db, scope=scope, owner=record.owner, at=now)
+        for played in {one.rehearsed for one in decision.spend if one.entry == "reserve" and not one.owed}:
+            budgets.check(self._db, scope=scope, owner=record.owner, at=now, rehearsed=played)
         for record_beside in decision.inserts:
             if self.get(record_beside.id) is None:
                 self.insert(record_beside)
@@ -487,9 +486,10 @@ class Transaction:
         """The caps of these accounts, or all, and where they stand now."""
         return budgets.standing(self._db, accounts, self._clock.now())
 
-    def free(self, scope: str, owner: str) -> int | None:
+    def free(self, scope: str, owner: str, *, rehearsed: bool = False) -> int | None:
         """Micro-dollars that a cluster of this person may still reserve; None where nothing caps it."""
-        return min((one.free for one in self.budgets(budgets.accounts(scope, owner))), default=None)
+        names = budgets.accounts(scope, owner, rehearsed=rehearsed)
+        return min((one.free for one in self.budgets(names)), default=None)
 
     def set_budget(self, account: str, micro: int | None, *, by: str) -> None:
         """Cap an account, or uncap it with None."""

@@ -70,6 +70,8 @@ class Agent:
     nodes: int = 0
     autostop: dict[str, Any] | None = None
     autostop_at: float = 0.0
+    paid_until: float | None = None
+    paid_end: str = "down"
 
     @property
     def working(self) -> bool:
@@ -135,6 +137,7 @@ class Agents:
                     elif job.state == "RUNNING":
                         times.append(float(job.started_at or 0) + job.seconds)
                 times.append(self._lease_ends(agent))
+                times += [agent.paid_until] if agent.paid_until is not None else []
         return min((at for at in times if at > self.now()), default=None)
 
     def call(self, machine: str, agent: Agent, method: str, params: Mapping[str, Any]) -> Any:
@@ -183,6 +186,13 @@ class Agents:
         due = not agent.working and minutes is not None and idle >= minutes * 60
         return {"idle": {"idle_s": idle, "busy": ["jobs"] if agent.working else [], "due": due}}
 
+    def _renew(self, _machine: str, agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
+        agent.config["lease"] = {name: params[name] for name in ("presence_s", "envelope_s")}
+        paid = params.get("paid_s")
+        agent.paid_until = None if paid is None else self.now() + paid
+        agent.paid_end = params["paid_end"]
+        return {}
+
     _METHODS: ClassVar[dict[str, Callable[..., Any]]] = {
         Methods.SUBMIT: _submit,
         Methods.CANCEL: _cancel,
@@ -190,6 +200,7 @@ class Agents:
         Methods.NODE_GONE: _node_gone,
         Methods.AUTOSTOP_SET: _set_autostop,
         Methods.STATUS: _status,
+        Methods.LEASE_RENEW: _renew,
     }
 
     def _go_on(self, agent: Agent, job: Job, now: float) -> None:
@@ -237,7 +248,9 @@ class Agents:
                 job.end("FAILED", self.now(), None)
 
     def _lease(self, machine: str, agent: Agent, now: float) -> None:
-        if now >= self._lease_ends(agent):
+        if agent.paid_until is not None and now >= agent.paid_until:
+            self.world.end_inside(machine, agent.paid_end)
+        elif now >= self._lease_ends(agent):
             self.world.end_inside(machine, "down")
 
     def _lease_ends(self, agent: Agent) -> float:

@@ -438,6 +438,8 @@ class NumberedLedger(Ledger):
             written: list[Record] = []
             writes = _watch(tx, simulation.ended, written)
             yield tx
+            if "commit" in writes:
+                simulation.broken += [f"G7: {one} has {one.free}" for one in tx.budgets() if one.free < 0]
             if writes:
                 number = len(simulation.points)
                 simulation.points.append(f"commit {writes[0]}")

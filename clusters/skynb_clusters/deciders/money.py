@@ -30,7 +30,7 @@ def cost(offer: Offer | None, seconds: float) -> int:
 
 def granted(view: NodeView, offer: Offer) -> int | None:
     """Micro-dollars to reserve for a machine about to be billed; None if the budget has too little."""
-    if view.free_micro is None or not offer.hourly_micro or offer.rehearsed:
+    if view.free_micro is None or not offer.hourly_micro:
         return cost(offer, HELD_S)
     share = max(0, view.free_micro) // max(1, view.sharers)
     grant = min(cost(offer, view.envelope_s), share)
@@ -65,7 +65,7 @@ def paid_until(state: NodeState) -> float | None:
 def topped_up(view: NodeView, state: NodeState, now: float) -> tuple[NodeState, tuple[SpendEntry, ...]]:
     """More is reserved once half of the envelope is used, as far as the budget goes."""
     until = paid_until(state)
-    if view.free_micro is None or until is None or state.offer is None or state.offer.rehearsed:
+    if view.free_micro is None or until is None or state.offer is None:
         return state, ()
     wanted = cost(state.offer, view.envelope_s - (until - now))
     more = min(wanted, max(0, view.free_micro) // max(1, view.sharers))

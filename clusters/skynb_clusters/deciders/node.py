@@ -51,6 +51,7 @@ SETTLE_S = 60.0
 CREATE_ATTEMPTS = 5
 BOOT_ATTEMPTS = 8
 BOOT_LIMIT_S = 900.0
+REFUSED_S = 60.0  # the longest pause between starts that the infra refuses
 NOTICES_KEPT = 32
 
 
@@ -251,7 +252,7 @@ def _start_again(record: Record, view: NodeView, now: float, machine: Machine) -
         state=state,
         spend=spend,
         effects=(StartMachine(machine),),
-        wake_in=min(HEARTBEAT_S * 2.0 ** (state.refusals - 1), BOOT_LIMIT_S / 3) if refused else POLL_S,
+        wake_in=min(HEARTBEAT_S * 2.0 ** (state.refusals - 1), REFUSED_S) if refused else POLL_S,
     )
 
 

@@ -118,7 +118,7 @@ class NodeKind:
     def _free(self, record: Record, cluster: Record) -> tuple[int | None, int]:
         """What the budgets leave for this cluster, and how many of its slots have nothing reserved yet."""
         with self._core.ledger.read() as tx:
-            free = tx.free(cluster.id, cluster.owner)
+            free = tx.free(cluster.id, cluster.owner, rehearsed=offer_of(cluster).rehearsed)
             if free is None:
                 return None, 1
             slots = [child for child in tx.children(cluster.id) if child.kind == "node"]
