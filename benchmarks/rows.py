@@ -6,26 +6,15 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 
+import crowd_bench
+import host_bench
 import plan_bench
 import synthetic
+from measures import Row, first_line
 from scratch import SKYNB, NotHereError, asked, home, mib, stopped_clusters, timed
 
 from skynb.client import server
-
-
-@dataclass
-class Row:
-    """One line of the table. peer: the name of SkyPilot's figure, by which peer.py knows it."""
-
-    what: str
-    budget: str
-    values: list[float] = field(default_factory=list)
-    unit: str = "ms"
-    peer: str = ""
-    note: str = ""
-
 
 Part = Callable[[], Iterator[Row]]
 
@@ -150,9 +139,9 @@ def launch() -> Iterator[Row]:
         first, then = [], []
         for number in range(5):
             name = f"bench-{number}"
-            first.append(_first_line(here, lambda name=name: here.launch("echo here", name)))
+            first.append(first_line(here, lambda name=name: here.launch("echo here", name)))
         for _ in range(10):
-            again = _first_line(here, lambda: here.launch("echo here", "bench-0"))
+            again = first_line(here, lambda: here.launch("echo here", "bench-0"))
             then.append(again)
         yield Row("launch on a local node -> first log line", "3000", first)
         yield Row("  the next job -> first log line", "100", then)
@@ -187,6 +176,13 @@ PARTS: dict[str, Part] = {
     "plan": plan,
     "launch": launch,
     "logs": logs,
+    "hosts": host_bench.hosts,
+    "sync": host_bench.sync,
+    "gang": crowd_bench.gang,
+    "crowd": crowd_bench.launches,
+    "listing": crowd_bench.listing,
+    "line": crowd_bench.line,
+    "jobs": crowd_bench.jobs,
 }
 
 
@@ -200,12 +196,3 @@ def _tried(what: str, budget: str, measure: Callable[[], list[float]], peer: str
 
 def _warm_status() -> list[float]:
     return timed([SKYNB, "status"], 12)[2:]
-
-
-def _first_line(here, ask) -> float:
-    """Milliseconds until the first piece of the log is here; the log is then read to its end."""
-    start = time.perf_counter()
-    pieces = here.pieces(ask())
-    when, _ = next(pieces)
-    list(pieces)
-    return (when - start) * 1e3

@@ -16,7 +16,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 import peer
-from rows import PARTS, Row
+from measures import Row
+from rows import PARTS
 
 ROOT = Path(__file__).resolve().parents[1]
 PEER_SCRIPTS = ROOT.parent / "shared/reference/peer_bench"

@@ -31,10 +31,13 @@ class Home:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.connection = Connection()
+        self.rsync_to = ("", "")  # key and address of a host, where there is one
 
-    def launch(self, run: str, cluster: str | None = None) -> LaunchAnswer:
-        """A job on a new local node, or on a live cluster."""
-        task = {"run": run, "resources": {"infra": "local"}}
+    def launch(
+        self, run: str, cluster: str | None = None, resources: Any = None, **more: Any
+    ) -> LaunchAnswer:
+        """A job on a new node, a local one by default, or on a live cluster."""
+        task = {"run": run, "resources": resources or {"infra": "local"}, **more}
         request = LaunchRequest(task=task, cluster_name=cluster)
         return self.connection.call("POST", "/clusters", LaunchAnswer, body=request)
 

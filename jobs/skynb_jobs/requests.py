@@ -108,7 +108,7 @@ class JobsDesk:
         for rank, kept in enumerate(prepared.files):
             record = self._record(tx.next_number("managed"), request, tasks, user, rank, kept)
             tx.insert(record)
-            data = {"name": name, "tasks": len(tasks), "priority": record.priority, "rank": rank}
+            data = {"name": name, "tasks": len(tasks), "priority": -record.nice, "rank": rank}
             tx.append(Event("managed.asked", data), record=record.id, scope=record.id)
             records.append(record)
         numbers = [int(record.name) for record in records]
@@ -189,7 +189,7 @@ class JobsDesk:
             spec=msgspec.json.encode(spec),
             state=msgspec.json.encode(JobState()),
             title=title,
-            priority=priority,
+            nice=-priority,
         )
 
     def _task(self, request: ManagedRequest, index: int, task: Task, **more: Any) -> TaskSpec:

@@ -48,7 +48,7 @@ def _info(
         status=_status(record),
         reason=record.reason,
         user=record.owner,
-        priority=record.priority,
+        priority=-record.nice,
         rank=spec.rank if spec.of else None,
         created_at=record.created_at,
         admitted_at=state.admitted_at,

@@ -25,6 +25,7 @@ from sqlalchemy import (
     insert,
     or_,
     select,
+    text,
     update,
 )
 
@@ -38,6 +39,7 @@ from skynb.errors import ConflictError
 _BATCH = 500
 _RECORD_COLUMNS = [schema.records.c[name] for name in Record.__struct_fields__]
 _RECORD = schema.records.c
+_LIVE = text("NOT records.final")  # as the partial indices have it: other words would not use them
 
 # Every step of the reconciler runs these. Building a statement costs more than SQLite needs to answer it.
 _GET = select(*_RECORD_COLUMNS).where(_RECORD.id == bindparam("key"))
@@ -134,7 +136,7 @@ class Waiting(NamedTuple):
 
     id: str
     owner: str
-    priority: int
+    nice: int
     created_at: float
 
 
@@ -258,7 +260,7 @@ class Transaction:
         """How many records of a kind are not final, by target and owner."""
         query = (
             select(_RECORD.target, _RECORD.owner, func.count())
-            .where(_RECORD.kind == kind, _RECORD.final.is_(False))
+            .where(_RECORD.kind == kind, _LIVE)
             .group_by(_RECORD.target, _RECORD.owner)
         )
         found: dict[str, dict[str, int]] = {}
@@ -267,16 +269,11 @@ class Transaction:
         return found
 
     def line(self, kind: str, target: str, owner: str, limit: int) -> list[Waiting]:
-        """The first of one person's records that wait with this target: by priority, then by age."""
+        """The first of one person's records that wait with this target: the least nice, then the oldest."""
         query = (
-            select(_RECORD.id, _RECORD.owner, _RECORD.priority, _RECORD.created_at)
-            .where(
-                _RECORD.kind == kind,
-                _RECORD.final.is_(False),
-                _RECORD.target == target,
-                _RECORD.owner == owner,
-            )
-            .order_by(_RECORD.priority.desc(), _RECORD.created_at, _RECORD.id)
+            select(_RECORD.id, _RECORD.owner, _RECORD.nice, _RECORD.created_at)
+            .where(_RECORD.kind == kind, _LIVE, _RECORD.target == target, _RECORD.owner == owner)
+            .order_by(_RECORD.nice, _RECORD.created_at, _RECORD.id)
             .limit(limit)
         )
         return [Waiting(*row) for row in self._db.execute(query)]
@@ -325,12 +322,7 @@ class Transaction:
     def live(self) -> list[str]:
         """Ids of everything not final, parents before children."""
         table = schema.records.c
-        return [
-            row.id
-            for row in self._db.execute(
-                select(table.id).where(table.final.is_(False)).order_by(table.created_at)
-            )
-        ]
+        return [row.id for row in self._db.execute(select(table.id).where(_LIVE).order_by(table.created_at))]
 
     def due(self, now: float, claim: Claim, limit: int = 200) -> list[str]:
         """Ids of records whose time has come and that no other server holds."""
@@ -338,7 +330,7 @@ class Transaction:
         query = (
             select(table.c.id)
             .where(
-                table.c.final.is_(False),
+                _LIVE,
                 table.c.wake_at <= now,
                 or_(
                     table.c.claim_owner.is_(None),

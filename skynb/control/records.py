@@ -28,7 +28,7 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """One thing the core looks after. `spec` and `state` are JSON of the kind's own structs.
 
-    title: what a person calls it, which need not be unique. priority: of what waits, higher goes first.
+    title: what a person calls it, which need not be unique. nice: of what waits, lower goes first.
     """
 
     id: str
@@ -50,7 +50,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     created_at: float = 0.0
     updated_at: float = 0.0
     title: str = ""
-    priority: int = 0
+    nice: int = 0
 
     def spec_as(self, kind: type[T]) -> T:
         """The spec, decoded; unknown fields of a newer writer are tolerated."""

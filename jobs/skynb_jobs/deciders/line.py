@@ -45,4 +45,4 @@ def admit(
 
 
 def _rank(head: Waiting, had: Mapping[str, int]) -> tuple[int, int, float, str, str]:
-    return -head.priority, had.get(head.owner, 0), head.created_at, head.id, head.owner
+    return head.nice, had.get(head.owner, 0), head.created_at, head.id, head.owner

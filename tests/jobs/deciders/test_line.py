@@ -17,10 +17,8 @@ def lines(draw):
     asked = draw(st.lists(st.tuples(OWNERS, st.integers(-2, 2)), max_size=30))
     found: dict[str, list[Waiting]] = {}
     for at, (owner, priority) in enumerate(asked):
-        found.setdefault(owner, []).append(Waiting(f"managed-{at:02}", owner, priority, float(at)))
-    return {
-        owner: sorted(line, key=lambda one: (-one.priority, one.created_at)) for owner, line in found.items()
-    }
+        found.setdefault(owner, []).append(Waiting(f"managed-{at:02}", owner, -priority, float(at)))
+    return {owner: sorted(line, key=lambda one: (one.nice, one.created_at)) for owner, line in found.items()}
 
 
 RUNNING = st.dictionaries(OWNERS, st.integers(0, 6))
@@ -56,7 +54,7 @@ def test_priority_goes_before_fairness_and_fairness_before_age(waiting, running)
     had, place = dict(running), dict.fromkeys(waiting, 0)
     for one in admit(waiting, running, Limits()):
         heads = [line[place[owner]] for owner, line in waiting.items() if place[owner] < len(line)]
-        assert one == min(heads, key=lambda head: (-head.priority, had.get(head.owner, 0), head.created_at))
+        assert one == min(heads, key=lambda head: (head.nice, had.get(head.owner, 0), head.created_at))
         had[one.owner] = had.get(one.owner, 0) + 1
         place[one.owner] += 1
 

@@ -19,13 +19,13 @@ _LIVE = sa.text("NOT final")
 
 def upgrade() -> None:
     op.add_column("records", sa.Column("title", sa.String(255), nullable=False, server_default=""))
-    op.add_column("records", sa.Column("priority", sa.Integer, nullable=False, server_default="0"))
+    op.add_column("records", sa.Column("nice", sa.Integer, nullable=False, server_default="0"))
     op.create_index("records_by_age", "records", ["kind", "created_at"])
     op.create_index("records_by_status", "records", ["kind", "status", "created_at"])
     op.create_index(
         "records_in_line",
         "records",
-        ["kind", "target", "owner", "priority"],
+        ["kind", "target", "owner", "nice", "created_at", "id"],
         sqlite_where=_LIVE,
         postgresql_where=_LIVE,
     )
@@ -41,5 +41,5 @@ def downgrade() -> None:
     op.drop_index("records_in_line", "records")
     op.drop_index("records_by_status", "records")
     op.drop_index("records_by_age", "records")
-    op.drop_column("records", "priority")
+    op.drop_column("records", "nice")
     op.drop_column("records", "title")
