@@ -77,7 +77,7 @@ class SimProvider(Provider):
         return self._in_world(lambda world: world.create(request))
 
     def list(self, tags: Mapping[str, str], region: str | None = None) -> Listing:
-        return self._in_world(lambda world: world.list(tags, region))
+        return self._in_world(lambda world: world.list(tags, region), changes=False)
 
     def start(self, machine: Machine) -> None:
         self._in_world(lambda world: world.start(machine.id))
@@ -94,7 +94,7 @@ class SimProvider(Provider):
 
     def notices(self, machine_id: str) -> Sequence[float]:
         """When the cloud gave notice to a machine; raises ProviderError once it is not there."""
-        unit = self._in_world(lambda world: world.unit(machine_id))
+        unit = self._glance(machine_id)
         if unit is None:
             raise ProviderError(f"there is no machine {machine_id}", retryable="no")
         return unit.notices
@@ -106,7 +106,7 @@ class SimProvider(Provider):
         self._in_world(lambda world: world.open_ports(machine.id, tuple(ports)))
 
     def transport(self, machine: Machine) -> Transport:
-        unit = self._in_world(lambda world: world.unit(machine.id))
+        unit = self._glance(machine.id)
         tags = {} if unit is None else unit.tags
         found = self._nodes.transport(LocalProvider.named(self._node_request(machine.id, tags)))
         if unit is not None and {"mute", "stranger"} & set(unit.marks):
@@ -122,7 +122,17 @@ class SimProvider(Provider):
     def _command(self, verb: str, machine_id: str) -> Sequence[str]:
         return [sys.executable, "-m", "skynb_clusters.providers.sim", verb, str(self._folder), machine_id]
 
-    def _in_world(self, deed: Callable[[World], T]) -> T:
+    def _glance(self, machine_id: str) -> Unit | None:
+        """A machine as the last word of the world has it; every node looks often, and must not wait in line."""
+        path = self._folder / "world.json"
+        if not path.exists():
+            return None
+        memory = msgspec.json.decode(path.read_bytes(), type=Memory)
+        world = World(memory, time.time, TERMS, Market(memory.seed, memory.began_at))
+        world.pass_time()
+        return world.unit(machine_id)
+
+    def _in_world(self, deed: Callable[[World], T], *, changes: bool = True) -> T:
         """A deed in the world as it is now; the processes follow, and what came of it is kept."""
         with self._memory() as memory:
             world = World(memory, time.time, TERMS, Market(memory.seed, memory.began_at))
@@ -130,7 +140,8 @@ class SimProvider(Provider):
             try:
                 return deed(world)
             finally:
-                self._follow(world)
+                if changes:
+                    self._follow(world)
 
     @contextmanager
     def _memory(self) -> Iterator[Memory]:
