@@ -123,7 +123,7 @@ class SimProvider(Provider):
         return [sys.executable, "-m", "skynb_clusters.providers.sim", verb, str(self._folder), machine_id]
 
     def _glance(self, machine_id: str) -> Unit | None:
-        """A machine as the last word of the world has it; every node looks often, and must not wait in line."""
+        """A machine as the world last had it; every node looks often, and must not wait in line."""
         path = self._folder / "world.json"
         if not path.exists():
             return None
