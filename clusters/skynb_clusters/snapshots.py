@@ -1,7 +1,7 @@
 """A job's files, as they were when it was asked for: kept then, laid over every node's later.
 
-Each node is told what the snapshot holds, answers which contents it lacks, and gets those; the other end is
-the agent's `lay`.
+Each node is told what the snapshot holds, answers which pieces it lacks, and gets those; the other end is the
+agent's `lay`. A file that is as it was in an earlier snapshot is not read again.
 """
 
 from __future__ import annotations
@@ -11,21 +11,27 @@ import json
 import os
 import shutil
 import stat
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, Any, NoReturn
+from typing import IO, TYPE_CHECKING, NoReturn
 
 import msgspec
 
 from skynb.control.clock import new_id
+from skynb.control.secrets import write_private
 from skynb.errors import ProviderError, SpecError
 from skynb_clusters.contract import Process, Transport
+from skynb_clusters.packs import PIECE, Draft, Packs, Place
+from skynb_clusters.transports.openssh import bulk
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
 WORKDIR = "sky_workdir"
 LAY_SECONDS = 600.0
+TICK_NS = 2_000_000_000  # the coarsest clock of a file system in use
 IGNORE_FILES = (".skyignore", ".gitignore")  # the first that is there counts
 _CHUNK = 1 << 20
 
@@ -45,14 +51,32 @@ class _Mount(msgspec.Struct):
     """What one source holds. Paths are relative to the target; a file alone has the empty one.
 
     key: the same for every snapshot of this source to this target. folders: path, mode. files: path, mode,
-    bytes, sha256, mtime in ns. links: path, goal.
+    bytes, its pieces by hash, mtime in ns. links: path, goal.
     """
 
     key: str
     target: str
     folders: list[tuple[str, int]] = []
-    files: list[tuple[str, int, int, str, int]] = []
+    files: list[tuple[str, int, int, list[str], int]] = []
     links: list[tuple[str, str]] = []
+
+
+class _Card(msgspec.Struct):
+    """A snapshot. at: where each piece is."""
+
+    mounts: list[_Mount]
+    at: dict[str, Place]
+
+
+class _Known(msgspec.Struct):
+    """What was found in a source when it was looked at last, at `looked_at` (ns since the epoch).
+
+    files: path -> size, mtime, ctime, inode, pieces.
+    """
+
+    looked_at: int = 0
+    files: dict[str, tuple[int, int, int, int, list[str]]] = {}
+    at: dict[str, Place] = {}
 
 
 def sources_of(workdir: str | None, mounts: dict[str, str]) -> list[Source]:
@@ -75,10 +99,19 @@ def sources_of(workdir: str | None, mounts: dict[str, str]) -> list[Source]:
 
 
 class Snapshots:
-    """Snapshots below `folder`, by reference."""
+    """Snapshots below `folder`, by reference.
 
-    def __init__(self, folder: Path) -> None:
+    What was found in a source is remembered for `remember_s` seconds, with its contents, so that the next
+    snapshot of it reads only what has changed since.
+    """
+
+    def __init__(self, folder: Path, remember_s: float = 86_400.0) -> None:
         self._folder = folder
+        self._known = folder / "known"
+        self._packs = Packs(folder / "packs")
+        self._remember_s = remember_s
+        self._lock = threading.Lock()
+        self._held: list[frozenset[str]] = []
 
     def take(self, sources: Sequence[Source]) -> str:
         """Keep these files as they are now; the answer is the reference.
@@ -86,51 +119,52 @@ class Snapshots:
         SpecError for what cannot be read or sent, and for a file that changes meanwhile.
         """
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        reference = new_id("snapshot")
-        draft = self._folder / f".{reference}"
-        draft.mkdir(mode=0o700)
+        reference, pack = new_id("snapshot"), self._packs.draft()
+        with self._lock:
+            known = [self._remembered(_key(source)) for source in sources]
+            packs = {at[0] for one in known for at in one.at.values()}
+            held = frozenset({f".{reference}", pack.file_name, pack.name, *packs})
+            self._held.append(held)
         try:
-            with (draft / "contents").open("wb") as contents:
-                taking = _Taking(contents)
-                mounts = [taking.mount(source) for source in sources]
-                contents.flush()
-                os.fsync(contents.fileno())
-            card = {"mounts": mounts, "at": taking.at}
-            (draft / "snapshot.json").write_bytes(msgspec.json.encode(card))
-            draft.replace(self._folder / reference)
-        except BaseException:
-            shutil.rmtree(draft, ignore_errors=True)
-            raise
+            taking = _Taking(pack, known)
+            mounts = [taking.mount(source, one) for source, one in zip(sources, known, strict=True)]
+            pack.keep()
+            self._write(reference, _Card(mounts, taking.at), taking.found)
+        finally:
+            pack.drop()
+            with self._lock:
+                self._held.remove(held)
+                self._sweep()
         return reference
 
     def drop(self, reference: str) -> None:
         """Forget it; dropping twice does nothing."""
         shutil.rmtree(self._folder / reference, ignore_errors=True)
+        with self._lock:
+            self._sweep()
 
     def key(self, reference: str) -> str:
         """The same for snapshots that lay the same contents in the same places."""
-        card = json.loads((self._folder / reference / "snapshot.json").read_bytes())
         plain = [
-            [mount["target"], mount["folders"], mount["links"], _lasting(mount)] for mount in card["mounts"]
+            [mount.target, mount.folders, mount.links, [file[:4] for file in mount.files]]
+            for mount in self._card(reference).mounts
         ]
-        return hashlib.sha256(json.dumps(plain).encode()).hexdigest()
+        return hashlib.sha256(msgspec.json.encode(plain)).hexdigest()
 
     def send(self, reference: str, transport: Transport) -> dict[str, int]:
         """Lay the snapshot over a node's home; blocks. Counts of files, bytes sent, files deleted.
 
         ProviderError if the node cannot take it; nothing half-sent is in its place then.
         """
-        kept = self._folder / reference
-        card = json.loads((kept / "snapshot.json").read_bytes())
+        card = self._card(reference)
         agent = [*transport.python, f"{transport.root}/agent.pyz"]
-        process = transport.exec([*agent, "lay", "--root", transport.root])
+        process = bulk(transport, [*agent, "lay", "--root", transport.root])
         try:
-            _write(process.stdin, json.dumps({"mounts": card["mounts"]}).encode() + b"\n")
+            told = {"mounts": msgspec.to_builtins(card.mounts), "piece": PIECE}
+            _write(process.stdin, msgspec.json.encode(told) + b"\n")
             line, rest = _line(process.stdout)
-            with (kept / "contents").open("rb") as contents:
-                for sha in json.loads(line)["lacking"]:
-                    at, size = card["at"][sha]
-                    _copy(contents, at, size, process.stdin)
+            for data in self._packs.read([card.at[sha] for sha in json.loads(line)["lacking"]]):
+                _write(process.stdin, data)
             process.stdin.close()
             while more := process.stdout.read(_CHUNK):
                 rest += more
@@ -145,32 +179,73 @@ class Snapshots:
         finally:
             process.close()
 
+    def _card(self, reference: str) -> _Card:
+        return msgspec.json.decode((self._folder / reference / "snapshot.json").read_bytes(), type=_Card)
+
+    def _write(self, reference: str, card: _Card, found: dict[str, _Known]) -> None:
+        self._known.mkdir(mode=0o700, exist_ok=True)
+        for key, known in found.items():
+            write_private(self._known / key, msgspec.json.encode(known))
+        draft = self._folder / f".{reference}"
+        draft.mkdir(mode=0o700)
+        write_private(draft / "packs", "\n".join(sorted({at[0] for at in card.at.values()})).encode())
+        write_private(draft / "snapshot.json", msgspec.json.encode(card))
+        draft.replace(self._folder / reference)
+
+    def _remembered(self, key: str) -> _Known:
+        try:
+            known = msgspec.json.decode((self._known / key).read_bytes(), type=_Known)
+        except (FileNotFoundError, msgspec.DecodeError):
+            return _Known()
+        return known if all(map(self._packs.has, {at[0] for at in known.at.values()})) else _Known()
+
+    def _sweep(self) -> None:
+        """Forget what was looked at long ago, and packs that nothing names."""
+        needed: set[str] = set().union(*self._held)
+        for path in self._known.iterdir() if self._known.exists() else ():
+            if time.time() - path.stat().st_mtime >= self._remember_s:
+                path.unlink(missing_ok=True)
+            elif (self._known / path.name).is_file() and not path.name.startswith("."):
+                known = msgspec.json.decode(path.read_bytes(), type=_Known)
+                needed |= {at[0] for at in known.at.values()}
+        for packs in self._folder.glob("snapshot-*/packs"):
+            needed |= set(packs.read_text().split())
+        for dead in self._folder.glob(".snapshot-*"):
+            if dead.name not in needed:
+                shutil.rmtree(dead, ignore_errors=True)
+        self._packs.sweep(needed)
+
 
 class _Taking:
-    """Contents written one after the other, each once; at: where each is, as (offset, bytes)."""
+    """A look at sources. at: where each piece is that they need; found: what to remember of each."""
 
-    def __init__(self, contents: IO[bytes]) -> None:
-        self._contents = contents
-        self._end = 0
-        self.at: dict[str, tuple[int, int]] = {}
+    def __init__(self, pack: Draft, known: Sequence[_Known]) -> None:
+        self._pack = pack
+        self._places = {sha: place for one in known for sha, place in one.at.items()}
+        self.at: dict[str, Place] = {}
+        self.found: dict[str, _Known] = {}
 
-    def mount(self, source: Source) -> _Mount:
-        key = hashlib.sha256(f"{source.path.absolute()}\0{source.target}".encode()).hexdigest()
-        mount = _Mount(key, source.target)
+    def mount(self, source: Source, known: _Known) -> _Mount:
+        mount = _Mount(_key(source), source.target)
+        now = _Known(looked_at=time.time_ns())
         try:
             if source.path.is_dir():
                 mount.folders.append(("", 0o755))
                 for path in _chosen(source.path):
-                    self._entry(mount, source, path, path.relative_to(source.path).as_posix())
+                    self._entry(mount, source, path, path.relative_to(source.path).as_posix(), (known, now))
             elif source.path.exists():
-                self._entry(mount, source, source.path.resolve(), "")
+                self._entry(mount, source, source.path.resolve(), "", (known, now))
             else:
                 raise SpecError(f"there is no file or folder {source.path}", where=source.where)
         except (OSError, UnicodeError) as error:
             raise SpecError(f"{source.path} cannot be sent", why=str(error), where=source.where) from error
+        now.at = {sha: self.at[sha] for file in now.files.values() for sha in file[4]}
+        self.found[mount.key] = now
         return mount
 
-    def _entry(self, mount: _Mount, source: Source, path: Path, name: str) -> None:
+    def _entry(
+        self, mount: _Mount, source: Source, path: Path, name: str, looks: tuple[_Known, _Known]
+    ) -> None:
         name.encode()  # a name that is no text cannot be told to a node
         seen = path.lstat()
         if stat.S_ISDIR(seen.st_mode):
@@ -181,36 +256,49 @@ class _Taking:
                 _refuse(source, path, "is a link to the outside")
             mount.links.append((name, goal.as_posix()))
         elif stat.S_ISREG(seen.st_mode):
-            mount.files.append((name, stat.S_IMODE(seen.st_mode), *self._content(source, path)))
+            before, now = looks
+            pieces = _unchanged(before, name, seen)
+            if pieces is None:
+                seen, pieces = self._content(source, path)
+            self.at.update((sha, self._places[sha]) for sha in pieces)
+            now.files[name] = (seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino, pieces)
+            mount.files.append((name, stat.S_IMODE(seen.st_mode), seen.st_size, pieces, seen.st_mtime_ns))
         else:
             _refuse(source, path, "is neither file, folder nor link")
 
-    def _content(self, source: Source, path: Path) -> tuple[int, str, int]:
-        """Bytes, hash and time of a file, kept; SpecError if somebody writes to it meanwhile."""
-        found, size = hashlib.sha256(), 0
+    def _content(self, source: Source, path: Path) -> tuple[os.stat_result, list[str]]:
+        """A file's pieces, kept; SpecError if somebody writes to it meanwhile."""
+        pieces, size = [], 0
         with path.open("rb") as file:
             before = os.fstat(file.fileno())
-            while data := file.read(_CHUNK):
-                found.update(data)
+            while data := file.read(PIECE):
+                sha = hashlib.sha256(data).hexdigest()
+                if sha not in self._places:
+                    self._places[sha] = self._pack.add(data)
+                pieces.append(sha)
                 size += len(data)
-                self._contents.write(data)
             after = os.fstat(file.fileno())
         if (before.st_size, before.st_mtime_ns) != (size, after.st_mtime_ns):
             what = f"{path} changed while it was read"
             raise SpecError(what, where=source.where, mend="Ask again when nobody writes to it")
-        sha = found.hexdigest()
-        if sha in self.at:
-            self._contents.seek(self._end)
-            self._contents.truncate()
-        else:
-            self.at[sha] = (self._end, size)
-            self._end += size
-        return size, sha, before.st_mtime_ns
+        return before, pieces
 
 
-def _lasting(mount: dict[str, Any]) -> list[Any]:
-    """Its files without their times, which say nothing of what is in them."""
-    return [file[:4] for file in mount["files"]]
+def _key(source: Source) -> str:
+    return hashlib.sha256(f"{source.path.absolute()}\0{source.target}".encode()).hexdigest()
+
+
+def _unchanged(known: _Known, name: str, seen: os.stat_result) -> list[str] | None:
+    """The pieces of a file that is as it was; None where that is not certain.
+
+    A file that was written shortly before it was looked at may have been written again within one tick of its
+    clock.
+    """
+    before = known.files.get(name)
+    now = (seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino)
+    if before is None or before[:4] != now or max(now[1:3]) > known.looked_at - TICK_NS:
+        return None
+    return before[4]
 
 
 def _refuse(source: Source, path: Path, what: str) -> NoReturn:
@@ -267,16 +355,6 @@ def _line(stream: IO[bytes]) -> tuple[bytes, bytes]:
         text += more
     line, _, rest = text.partition(b"\n")
     return line, rest
-
-
-def _copy(contents: IO[bytes], at: int, size: int, target: IO[bytes]) -> None:
-    contents.seek(at)
-    while size:
-        data = contents.read(min(size, _CHUNK))
-        if not data:
-            raise ValueError("the snapshot is not whole")
-        size -= len(data)
-        _write(target, data)
 
 
 def _write(target: IO[bytes], data: bytes) -> None:

@@ -10,7 +10,7 @@ KEY = "0" * 64
 
 def told(*, files=(), links=(), folders=(), target="sky_workdir", key=KEY) -> bytes:
     """A stream for a node that has nothing: the snapshot, then every content."""
-    entries = [[path, 0o644, len(data), hashlib.sha256(data).hexdigest(), 1] for path, data in files]
+    entries = [[path, 0o644, len(data), [hashlib.sha256(data).hexdigest()], 1] for path, data in files]
     mount = {
         "key": key,
         "target": target,
@@ -19,7 +19,7 @@ def told(*, files=(), links=(), folders=(), target="sky_workdir", key=KEY) -> by
         "links": list(links),
     }
     contents = b"".join({hashlib.sha256(data).hexdigest(): data for _, data in files}.values())
-    return json.dumps({"mounts": [mount]}).encode() + b"\n" + contents
+    return json.dumps({"mounts": [mount], "piece": 4096}).encode() + b"\n" + contents
 
 
 def test_a_tree_is_laid(solo):

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from skynb.errors import ProviderError, SpecError
 from skynb_agent import laying
+from skynb_clusters import snapshots as snapshots_module
+from skynb_clusters.packs import PIECE
 from skynb_clusters.snapshots import Snapshots, Source, sources_of
 
 
@@ -92,7 +94,7 @@ def node(tmp_path):
 
 @pytest.fixture
 def snapshots(tmp_path):
-    return Snapshots(tmp_path / "snapshots")
+    return Snapshots(tmp_path / "snapshots", remember_s=0)
 
 
 @pytest.fixture
@@ -151,7 +153,7 @@ def test_a_snapshot_is_of_the_moment_that_it_was_taken(node, snapshots, work):
     assert tree(node.home / "sky_workdir") == {"a": b"before"}
     snapshots.drop(taken)
     snapshots.drop(taken)
-    assert list(snapshots._folder.iterdir()) == []
+    assert [path for path in snapshots._folder.rglob("*") if path.is_file()] == []
 
 
 def test_what_a_job_changed_is_not_deleted(node, snapshots, work):
@@ -253,7 +255,7 @@ def test_what_cannot_be_sent_is_refused_by_name(snapshots, work, tmp_path):
         of(tmp_path / "nowhere")
     with pytest.raises(SpecError, match="there is no file or folder"):
         snapshots.take(sources_of(None, {"~/x": f"{tmp_path}/nowhere"}))
-    assert list(snapshots._folder.iterdir()) == []
+    assert [path for path in snapshots._folder.rglob("*") if path.is_file()] == []
 
 
 def test_a_file_that_is_written_to_meanwhile_is_refused(snapshots, work, monkeypatch):
@@ -272,6 +274,75 @@ def test_a_file_that_is_written_to_meanwhile_is_refused(snapshots, work, monkeyp
         snapshots.take(of(work))
 
 
+def test_of_a_large_file_only_the_changed_part_travels(node, snapshots, work):
+    """A byte in the middle of three pieces costs one of them; the file is whole on the node."""
+    data = bytearray(os.urandom(2 * PIECE + 1000))
+    fill(work, {"big": bytes(data)})
+    assert snapshots.send(snapshots.take(of(work)), node)["sent"] == len(data)
+    data[PIECE + 5] ^= 1
+    fill(work, {"big": bytes(data), "copy": bytes(data[:100])})
+    assert snapshots.send(snapshots.take(of(work)), node)["sent"] == PIECE + 100
+    assert tree(node.home / "sky_workdir") == tree(work)
+
+
+def test_what_is_unchanged_is_not_read_again(node, work, tmp_path, monkeypatch):
+    """Only what has another size, time or inode; a file as young as the look at it is not trusted."""
+    snapshots = Snapshots(tmp_path / "kept")
+    fill(work, {"a": "1", "b": "2"})
+    read = []
+    real = snapshots_module._Taking._content
+    monkeypatch.setattr(
+        snapshots_module._Taking,
+        "_content",
+        lambda self, source, path: read.append(path.name) or real(self, source, path),
+    )
+    snapshots.drop(snapshots.take(of(work)))
+    snapshots.drop(snapshots.take(of(work)))
+    assert read == ["a", "b", "a", "b"]
+    monkeypatch.setattr(snapshots_module, "TICK_NS", 0)
+    read.clear()
+    fill(work, {"b": "3"})
+    taken = snapshots.take(of(work))
+    assert read == ["b"]
+    snapshots.send(taken, node)
+    assert tree(node.home / "sky_workdir") == {"a": b"1", "b": b"3"}
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=12))
+def test_no_sweep_takes_what_a_snapshot_needs(steps):
+    """Whatever is taken and dropped meanwhile, each that is kept can be sent whole; then nothing is left."""
+    with TemporaryDirectory() as folder:
+        base = Path(folder)
+        snapshots, kept = Snapshots(base / "snapshots", remember_s=0), {}
+        for number, (which, drop) in enumerate(steps):
+            work = base / f"work-{which}"
+            fill(work, {"same": "same", "other": f"{which} {number}"})
+            taken = snapshots.take(of(work))
+            kept[taken] = tree(work)
+            if drop:
+                victim = next(iter(kept))
+                del kept[victim]
+                snapshots.drop(victim)
+        for at, (taken, wanted) in enumerate(kept.items()):
+            node = Node(base / f"node-{at}")
+            snapshots.send(taken, node)
+            assert tree(node.home / "sky_workdir") == wanted
+            snapshots.drop(taken)
+        assert [path for path in snapshots._folder.rglob("*") if path.is_file()] == []
+
+
+def test_a_server_that_died_while_it_took_leaves_nothing(snapshots, work):
+    """A half-written pack and a draft of a snapshot are swept with the next drop."""
+    fill(work, {"a": "1"})
+    taken = snapshots.take(of(work))
+    (snapshots._folder / "packs" / ".pack-dead").write_bytes(b"half")
+    (snapshots._folder / ".snapshot-dead").mkdir()
+    (snapshots._folder / ".snapshot-dead" / "packs").write_text("pack-dead")
+    snapshots.drop(taken)
+    assert [path for path in snapshots._folder.rglob("*") if path.is_file()] == []
+
+
 PATHS = st.lists(st.sampled_from(["a", "b", "c d", "ü"]), min_size=1, max_size=3).map("/".join)
 TREES = st.dictionaries(PATHS, st.binary(max_size=30), max_size=6)
 
@@ -280,7 +351,8 @@ TREES = st.dictionaries(PATHS, st.binary(max_size=30), max_size=6)
 @given(st.lists(TREES, min_size=1, max_size=4))
 def test_any_folder_arrives_after_any_edits(trees):
     """Sent again after each edit the node has what the source has, files that became folders and back too."""
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(snapshots_module, "PIECE", 8)
         base = Path(folder)
         node, snapshots = Node(base / "node"), Snapshots(base / "snapshots")
         for number, wanted in enumerate(trees):

@@ -81,7 +81,12 @@ def charged(state: NodeState, machine: Machine | None) -> NodeState:
         return state
     begin = machine.billed_from
     if machine.billed_to is not None:
-        return state if begin is None else msgspec.structs.replace(state, billed_to=machine.billed_to)
+        if begin is None:
+            return state
+        # One that is seen only when it has ended was made some time after that was decided.
+        later = state.settled_to is None and begin > state.billed_from
+        began = begin if later else state.billed_from
+        return msgspec.structs.replace(state, billed_from=began, billed_to=machine.billed_to)
     if begin is None or machine.state not in {"pending", "running"} or state.settled_to is not None:
         return state
     return msgspec.structs.replace(state, billed_from=begin, billed_to=None)

@@ -91,9 +91,7 @@ class SshTransport:
 
     def exec(self, argv: Sequence[str]) -> SshProcess:
         """Start a program in the login's home; AuthError if the login is refused, else as in the contract."""
-        words = list(argv)
-        if self.env:
-            words = ["env", *(f"{name}={value}" for name, value in self.env.items()), *words]
+        words = self.words(argv)
         way = self._connection()
         line, channel = way.session()
         process = SshProcess(way, line, channel)
@@ -103,6 +101,21 @@ class SshTransport:
             process.close()
             raise
         return process
+
+    def words(self, argv: Sequence[str]) -> list[str]:
+        """The words that run a program there with the node's variables."""
+        return (
+            ["env", *(f"{name}={value}" for name, value in self.env.items()), *argv] if self.env else [*argv]
+        )
+
+    @property
+    def trust(self) -> tuple[str, str]:
+        """The book of host keys, and the machine's name in it."""
+        return str(self._book.path), self._alias
+
+    @property
+    def needs_password(self) -> bool:
+        return bool(self._password)
 
     def connect(self, target: str) -> Channel:
         """As in the contract."""
