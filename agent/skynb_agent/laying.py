@@ -17,6 +17,7 @@ import os
 import re
 import shutil
 import time
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Dict, Iterator, List, Set, Tuple
@@ -51,9 +52,11 @@ def lay(source: BinaryIO, sink: BinaryIO, root: Path, home: Path) -> Dict[str, i
         _receive(source, store / sha, sha, sizes[sha])
         here[sha] = (store / sha, 0)
     drafts: List[Path] = []
+    uses = Counter(sha for mount in mounts for sha, _ in mount.needs())
+    movable = {sha for sha, count in uses.items() if count == 1 and here[sha][0].parent == store}
     try:
         for mount in mounts:
-            drafts += mount.make(here)
+            drafts += mount.make(here, movable)
         deleted = sum(mount.place() for mount in mounts)
     finally:
         for draft in drafts:
@@ -92,7 +95,7 @@ class _Mount:
         for path, goal in self.links:
             if not resolves_inside((self.target / path).parent / goal, self.target):
                 raise UnsafeError(f"{path!r} is a link to the outside")
-        self._changed: Set[str] = set()
+        self._changed = {path for path, _, size, pieces, _ in self.files if not self._is(path, size, pieces)}
 
     def has(self) -> Dict[str, Source]:
         """The pieces that files of this source have here now, unchanged since they were laid."""
@@ -106,13 +109,12 @@ class _Mount:
     def needs(self) -> Iterator[Tuple[str, int]]:
         """The pieces of files that are not as they should be, with their bytes."""
         for path, _, size, pieces, _ in self.files:
-            if not self._is(path, size, pieces):
-                self._changed.add(path)
+            if path in self._changed:
                 for at, sha in enumerate(pieces):
                     yield sha, min(self._piece, size - at * self._piece)
 
-    def make(self, here: Dict[str, Source]) -> List[Path]:
-        """Make the changed files beside their places, of pieces that are here."""
+    def make(self, here: Dict[str, Source], movable: Set[str]) -> List[Path]:
+        """Make the changed files apart from their places; a movable piece that is the whole file becomes it."""
         drafts = []
         for path, _, size, pieces, _ in self.files:
             if path not in self._changed:
@@ -121,6 +123,9 @@ class _Mount:
             draft = self._draft(place)
             drafts.append(draft)
             draft.parent.mkdir(parents=True, exist_ok=True)
+            if len(pieces) == 1 and pieces[0] in movable:
+                here[pieces[0]][0].replace(draft)
+                continue
             with draft.open("wb") as file:
                 for at, sha in enumerate(pieces):
                     file.write(_read(here[sha], min(self._piece, size - at * self._piece)))
