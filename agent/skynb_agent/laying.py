@@ -114,7 +114,7 @@ class _Mount:
                     yield sha, min(self._piece, size - at * self._piece)
 
     def make(self, here: Dict[str, Source], movable: Set[str]) -> List[Path]:
-        """Make the changed files apart from their places; a movable piece that is the whole file becomes it."""
+        """Make the changed files apart from their places; a movable piece that is a whole file becomes it."""
         drafts = []
         for path, _, size, pieces, _ in self.files:
             if path not in self._changed:
