@@ -216,6 +216,12 @@ def _job(data: Mapping[str, Any]) -> str:
     return f"job {data.get('job')} is {data.get('status')}{reason}"
 
 
+def _laid(data: Mapping[str, Any]) -> str:
+    nodes, files = _count(int(data.get("nodes", 1)), "node"), _count(int(data.get("files", 0)), "file")
+    sent = float(data.get("sent", 0)) / 1e6
+    return f"job {data.get('job')} has its {files} on {nodes}: {sent:,.1f} MB were sent in {data.get('seconds')} s"
+
+
 def _broke(data: Mapping[str, Any]) -> str:
     deed = _DEEDS.get(str(data.get("effect")), str(data.get("effect")))
     return f"{deed} went wrong: {_error(data)}"
@@ -315,6 +321,7 @@ _TOLD: dict[str, tuple[bool, Callable[[Mapping[str, Any]], str], bool]] = {
     "job.found": (False, _plain("the head told of job {job}, which the ledger did not have"), False),
     "job.asked": (False, _plain("somebody asked for job {job}"), False),
     "job.submit": (True, _plain("job {job} was handed to the head node"), False),
+    "files.laid": (False, _laid, False),
     "job.status": (False, _job, False),
     "job.cancel.asked": (False, _plain("somebody asked to cancel job {job}"), False),
     "dask.asked": (False, _plain("somebody asked for Dask with {workers} workers"), False),

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from skynb.control.records import Decision, Effect, Record
+from skynb.control.records import Decision, Effect, Event, Record
 from skynb.errors import NotFoundError, ProviderError
 from skynb_agent.protocol import Methods
 from skynb_clusters import naming as names
@@ -94,8 +94,25 @@ class JobKind:
             return
         nodes = await asyncio.gather(*(self._core.get(node) for node in gang))
         transports = [self._core.transport(node.state_as(NodeState)) for node in nodes if node]
-        send = self._core.snapshots.send
-        await asyncio.gather(*(self._core.in_cloud(send, files, transport) for transport in transports))
+        send, begun = self._core.snapshots.send, self._core.ledger.clock.monotonic()
+        counts = await asyncio.gather(
+            *(self._core.in_cloud(send, files, transport) for transport in transports)
+        )
+        laid = Event(
+            "files.laid",
+            {
+                "job": record.spec_as(JobSpec).number,
+                "nodes": len(counts),
+                "files": max(count["files"] for count in counts),
+                "sent": sum(count["sent"] for count in counts),
+                "seconds": round(self._core.ledger.clock.monotonic() - begun, 2),
+            },
+        )
+        await self._core.reconciler.in_ledger(self._tell, record, laid)
+
+    def _tell(self, record: Record, event: Event) -> None:
+        with self._core.ledger.transaction() as tx:
+            tx.append(event, record=record.id, scope=str(record.parent))
 
     def _ask(
         self, head: str, number: int
