@@ -8,18 +8,49 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
 from measures import Row
-from scratch import SKYNB, Home, home, mib, stopped_clusters, timed
+from scratch import SKYNB, Home, asked, home, mib, stopped_clusters, timed
 
 from skynb.client.http import Connection
-from skynb.wire import ClusterInfo, LaunchAnswer, LaunchRequest, ManagedAnswer, ManagedPage, ManagedRequest
+from skynb.wire import ClusterInfo, LaunchAnswer, LaunchRequest, ManagedPage
 
+ROOT = Path(__file__).resolve().parents[1]
 GANG = 20
 LAUNCHES = 100
 CLUSTERS = 2000
 HISTORY, PENDING, RUNNING = 100_000, 10_000, 1000
+SIMULATED = f"""
+import sys, time
+sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
+from skynb.control.ledger import Filter
+from skynb_jobs.deciders.line import Limits
+from skynb_jobs.views import page
+from tests.support.simulation import Simulation
+from tests.support.workflows import BRISK
+with Simulation(terms=BRISK, limits=Limits(running={RUNNING})) as simulation:
+    begun = time.perf_counter()
+    for number in range({RUNNING}):
+        simulation.managed("one", {{"run": "sleep 90000"}})
+    print((time.perf_counter() - begun) * 1e3)
+    simulation.managed("many", {{"run": "sleep 90000"}}, num_jobs={PENDING})
+    begun = time.perf_counter()
+    def up():
+        with simulation.ledger.read() as tx:
+            return tx.tally("managed").get("RUNNING", 0) >= {RUNNING}
+    while not up():
+        for _ in range(1000):
+            simulation.turn(simulation.clock.time + 60)
+    print(time.perf_counter() - begun)
+    with open("/proc/self/status") as lines:
+        print(next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024)
+    begun = time.perf_counter()
+    with simulation.ledger.read() as tx:
+        page(tx, Filter(), 50)
+    print((time.perf_counter() - begun) * 1e3)
+"""
 PLAYED = {"infra": "sim/aws/us-east-1", "instance_type": "g5.xlarge"}
 
 
@@ -77,29 +108,16 @@ def jobs() -> Iterator[Row]:
         here.quiet()
         pages = [_timed_page(here) for _ in range(15)]
         yield Row(f"jobs queue, first page of {HISTORY:,}", "100", pages)
-    with _played() as here:
-        here.quiet()
-        process = here.server()
-        begun = time.perf_counter()
-        for number in range(RUNNING):
-            _hand_over(here, f"one-{number}")
-        yield Row(
-            "1,000 managed jobs handed over, one by one", "10000", [(time.perf_counter() - begun) * 1e3]
-        )
-        _hand_over(here, "many", PENDING)
-        peak = [0.0]
-        with _watched(process, peak):
-            _until(lambda: _counts(here).get("RUNNING", 0) >= RUNNING, 600)
-            time.sleep(10)
-        counts = _counts(here)
-        note = f"{counts.get('RUNNING', 0):,} run, {counts.get('PENDING', 0):,} wait"
-        yield Row("server with that many managed jobs", "400", [peak[0]], "MiB", note=note)
-        yield Row("jobs queue, first page, meanwhile", "100", [_timed_page(here) for _ in range(15)])
+    # Machines of a rehearsal are processes; a thousand of them would measure this machine and not the server.
+    ((asked_ms,), (running_s,), (rss,), (page_ms,)) = asked(SIMULATED, 1)
+    yield Row("1,000 managed jobs handed over, one by one", "10000", [asked_ms], note="without HTTP")
+    note = f"{PENDING:,} wait, {RUNNING:,} run in virtual time, {running_s:.0f} s until they do"
+    yield Row("process with so many managed jobs", "400", [rss], "MiB", note=note)
+    yield Row("jobs queue, first page, meanwhile", "100", [page_ms])
 
 
 def line() -> Iterator[Row]:
     """Whose turn it is, among 10,000 that wait and 1,000 that run."""
-    from pathlib import Path
     from tempfile import TemporaryDirectory
 
     from skynb.control.ledger import Ledger, Waiting
@@ -147,18 +165,8 @@ def _launch(number: int) -> None:
     connection.close()
 
 
-def _hand_over(here: Home, name: str, number: int | None = None) -> None:
-    task = {"name": name, "run": "sleep 3600", "resources": PLAYED}
-    request = ManagedRequest(tasks=[task], num_jobs=number)
-    here.connection.call("POST", "/jobs", ManagedAnswer, body=request)
-
-
 def _clusters(here: Home) -> list[ClusterInfo]:
     return here.connection.call("GET", "/clusters", list[ClusterInfo])
-
-
-def _counts(here: Home) -> dict[str, int]:
-    return here.connection.call("GET", "/jobs?limit=1", ManagedPage).counts
 
 
 def _timed_page(here: Home) -> float:

@@ -218,8 +218,8 @@ def _job(data: Mapping[str, Any]) -> str:
 
 def _laid(data: Mapping[str, Any]) -> str:
     nodes, files = _count(int(data.get("nodes", 1)), "node"), _count(int(data.get("files", 0)), "file")
-    sent = float(data.get("sent", 0)) / 1e6
-    return f"job {data.get('job')} has its {files} on {nodes}: {sent:,.1f} MB were sent in {data.get('seconds')} s"
+    took = f"{float(data.get('sent', 0)) / 1e6:,.1f} MB were sent in {data.get('seconds')} s"
+    return f"job {data.get('job')} has its {files} on {nodes}: {took}"
 
 
 def _broke(data: Mapping[str, Any]) -> str:

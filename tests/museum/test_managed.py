@@ -116,7 +116,7 @@ def test_skypilot_5031_each_job_has_its_own_verdict():
 
 
 def test_dstack_3130_a_finished_run_never_starts_again():
-    """A finished multi-node run started again, several times. Final is final, whatever its machines do then."""
+    """A finished run started again, several times. Final is final, whatever its machines do."""
     with faulty("slow-terminate; host-fails value=60") as home:
         home.managed(NAME, {"run": "sleep 5", "num_nodes": 2})
         home.until(lambda: home.managed_info(NAME).status == "SUCCEEDED")
