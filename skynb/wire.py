@@ -156,10 +156,10 @@ class ClusterInfo(msgspec.Struct, kw_only=True):
     error: dict[str, Any] | None = None
 
 
-class RefreshRequest(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """clusters: by name, none is all that live."""
+class RefreshRequest(msgspec.Struct, kw_only=True):
+    """clusters: by name, an empty list is all that live."""
 
-    clusters: list[str] = []
+    clusters: list[str]
 
 
 class RefreshInfo(msgspec.Struct, kw_only=True):
