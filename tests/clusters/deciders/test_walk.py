@@ -416,7 +416,7 @@ def spent(decision: Decision) -> dict[str, int]:
 
 
 def test_a_machine_whose_creation_was_never_answered_is_billed():
-    """Only the list told of it, and only when it had ended: it costs from when the infra says that it began."""
+    """Only the list told of it, when it had ended: it costs from when the infra says that it began."""
     state = NodeState(offer=OFFER, token="t", billed_from=100.0, reserved_micro=3_600_000, absent_at=170.0)
     machine = Machine(id="m", token="t", state="terminated", tags={}, billed_from=101.0, billed_to=161.0)
     record = msgspec.structs.replace(SLOT, status="ENDING", target="ENDED")
