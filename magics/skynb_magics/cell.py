@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,7 +15,7 @@ from skynb.cli.tree import tree
 if TYPE_CHECKING:
     from skynb.client.launch import Launch
 
-TAKE_A_CELL = ("launch", "exec", "plan")
+TAKE_A_CELL = ("launch", "exec", "plan", "jobs launch")
 
 
 def run(shell: Any, line: str, body: str | None) -> Any:
@@ -26,7 +26,7 @@ def run(shell: Any, line: str, body: str | None) -> Any:
         words = shlex.split(line) or ["--help"]
     except ValueError as error:
         raise UsageError(f"%sky: {error}") from None
-    if body is not None and words[0] not in TAKE_A_CELL:
+    if body is not None and not {words[0], " ".join(words[:2])} & set(TAKE_A_CELL):
         raise UsageError(f"%%sky {words[0]}: a cell goes with {', '.join(TAKE_A_CELL)}; use %sky")
     face = Cell(body, live=getattr(shell, "kernel", None) is not None)
     try:
@@ -88,6 +88,9 @@ class Cell(Terminal):
             self._drawn = display(text, raw=True, display_id=True)
         else:
             self._drawn.update(text, raw=True)
+
+    def insist(self, result: Callable[[], Any]) -> None:
+        result()
 
     def follow(self, handle: Launch) -> None:
         from skynb.client.launch import checked

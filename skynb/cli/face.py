@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import click
@@ -47,6 +47,10 @@ class Face(Protocol):
 
     def follow(self, handle: Launch) -> None:
         """Show log and state until the job ends, or somebody leaves."""
+        ...
+
+    def insist(self, result: Callable[[], Any]) -> None:
+        """Raise what `result` raises, where a failure must stop what comes next, as in a notebook."""
         ...
 
     def ended(self, status: str, *, final: bool) -> None:

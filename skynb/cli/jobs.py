@@ -84,6 +84,7 @@ def launch(
         job = client.wait(handle.job_id)
         here.ended(job.status, final=job.final)
         here.say(f"Managed job {job.id} {job.status}" + (f": {job.reason}" if job.reason else ""))
+        here.insist(handle.result)
     return handle
 
 

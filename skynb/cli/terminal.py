@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -145,6 +145,9 @@ class Terminal:
         reason = f" ({job.reason})" if job.reason else ""
         took = clock(time.monotonic() - began)
         self.say(f"Job {job.id} on {handle.cluster} {job.status}{reason} after {took}.")
+
+    def insist(self, result: Callable[[], Any]) -> None:
+        """The exit code says it here."""
 
     def ended(self, status: str, *, final: bool) -> None:
         self.exit_code = JOB_EXIT_CODES.get(status, FAILED) if final else NOT_FINISHED

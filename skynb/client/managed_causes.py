@@ -29,7 +29,7 @@ def managed_story(job: ManagedInfo, events: Sequence[EventInfo], *, every: bool 
     lines = [
         Line(event.seq, event.at, event.name, _told(event, named), event.name not in _TOLD)
         for event in events
-        if every or event.name in _TOLD or event.name in _BIG
+        if (every or event.name in _TOLD or event.name in _BIG) and (named or event.name != "task.ended")
     ]
     return Story(f"managed job {job.id}", job.status, _answer(job, events), tuple(lines))
 

@@ -10,8 +10,9 @@ from IPython.testing.globalipapp import start_ipython
 
 from skynb.client.follow import Change, End
 from skynb.client.listings import Servers
+from skynb.errors import JobFailed
 from skynb.wire import JobInfo, LogLine
-from skynb_magics import completion
+from skynb_magics import cell, completion
 from skynb_magics.live import KEPT_CHARACTERS, KEPT_LINES, Live, visible
 
 EVIL = "<script>alert(1)</script>"
@@ -214,3 +215,13 @@ def test_no_thread_and_no_handler_is_left():
     """The magics install no signal handler and start no thread by themselves."""
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert not [thread for thread in threading.enumerate() if thread.name == "skynb-follow"]
+
+
+def test_a_cell_is_handed_over_as_a_managed_job(server, capsys):
+    """The cell's script runs as a job; its log is the cell's output, and a failure stops the notebook."""
+    handle = cell.run(None, "jobs launch -n from-a-cell --infra local", "echo from a cell")
+    assert "from a cell" in capsys.readouterr().out.splitlines()
+    assert handle.result(timeout=30)[0].status == "SUCCEEDED"
+    with pytest.raises(JobFailed, match="FAILED"):
+        cell.run(None, "jobs launch --infra local", "exit 3")
+    assert [job.name for job in cell.run(None, "jobs queue -n from-a-cell", None)] == ["from-a-cell"]
