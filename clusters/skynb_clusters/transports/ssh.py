@@ -7,7 +7,7 @@ import shlex
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from skynb.errors import ProviderError, SkynbError
@@ -18,6 +18,8 @@ from skynb_clusters.transports.routes import route
 
 if TYPE_CHECKING:
     import paramiko
+
+    from skynb_clusters.transports.wire import Wire
 
 __all__ = ["KnownHosts", "SshTransport", "hang_up"]
 
@@ -177,7 +179,8 @@ class SshProcess:
         from paramiko import SSHException
 
         try:
-            self._channel.exec_command(command)
+            with _saying(self._channel):
+                self._channel.exec_command(command)
         except (SSHException, EOFError, OSError) as error:
             raise ProviderError(
                 f"{self._way.where} started no program", why=str(error) or None, retryable="unknown"
@@ -230,7 +233,8 @@ class SshProcess:
             if pid:
                 line, killer = self._way.session()
                 try:
-                    killer.exec_command(f"kill -9 -{pid}")
+                    with _saying(killer):
+                        killer.exec_command(f"kill -9 -{pid}")
                     killer.status_event.wait(GREETING_SECONDS)
                     killer.close()
                 finally:
@@ -239,7 +243,7 @@ class SshProcess:
 
     def _drain(self) -> None:
         """Standard error must be taken, or the program stops at a full window."""
-        with self._lock:
+        with self._lock, _saying(self._channel):
             while self._channel.recv_stderr_ready():
                 self._tail = (self._tail + self._channel.recv_stderr(_CHUNK))[-_TAIL_BYTES:]
 
@@ -274,7 +278,8 @@ class _Reader(io.RawIOBase):
         self._take_head()
         if self._on_read:
             self._on_read()
-        return self._channel.recv(size)
+        with _saying(self._channel):
+            return self._channel.recv(size)
 
     def readinto(self, buffer: Any) -> int:
         data = self.read(len(buffer))
@@ -286,7 +291,8 @@ class _Reader(io.RawIOBase):
             return
         with self._heading:
             while self._headed and not self._head.endswith(b"\n"):
-                byte = self._channel.recv(1)
+                with _saying(self._channel):
+                    byte = self._channel.recv(1)
                 self._head += byte
                 if not byte:
                     break
@@ -309,15 +315,21 @@ class _Writer(io.RawIOBase):
             self._on_write()
         view = memoryview(data).cast("B")
         sent = 0
-        while sent < len(view):  # as a pipe would, that takes all of it
-            sent += self._channel.send(view[sent : sent + _CHUNK])  # type: ignore[arg-type]
+        with _saying(self._channel):
+            while sent < len(view):  # as a pipe would, that takes all of it
+                sent += self._channel.send(view[sent : sent + _CHUNK])  # type: ignore[arg-type]
         return sent
 
     def close(self) -> None:
         if not self.closed:
-            with suppress(OSError, EOFError):
+            with suppress(OSError, EOFError), _saying(self._channel):
                 self._channel.shutdown_write()
         super().close()
+
+
+def _saying(channel: paramiko.Channel) -> AbstractContextManager[None]:
+    """What is said of a channel meanwhile is dropped once it has closed: see Wire."""
+    return cast("Wire", channel.get_transport()).on(channel)
 
 
 def _left(deadline: float) -> float:

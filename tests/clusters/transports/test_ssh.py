@@ -120,6 +120,14 @@ def test_one_connection_for_everyone(lab, reach):
     until(lambda: logins(host) == 1)
 
 
+def test_a_program_that_ends_early_takes_no_other_with_it(lab, reach):
+    """Its input is closed when it has gone: nothing is said on the line of a channel that is no more."""
+    lab.up("n1")
+    with ThreadPoolExecutor(8) as pool:
+        ends = list(pool.map(lambda _: run(reach("n1"), "true")[0], range(240)))
+    assert ends == [0] * 240
+
+
 def test_closing_ends_the_program(lab, reach):
     """A program that neither reads nor writes is gone after close; waiting for it gives its end."""
     process = reach("n1").exec(["sh", "-c", "sleep 301 & wait"])
