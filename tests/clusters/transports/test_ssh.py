@@ -120,12 +120,26 @@ def test_one_connection_for_everyone(lab, reach):
     until(lambda: logins(host) == 1)
 
 
-def test_a_program_that_ends_early_takes_no_other_with_it(lab, reach):
-    """Its input is closed when it has gone: nothing is said on the line of a channel that is no more."""
+def test_a_program_that_ends_early_takes_no_other_with_it(lab, reach, monkeypatch):
+    """The end of its input comes when it has gone: sshd, which would hang up on all, never hears of it."""
+    from paramiko import Channel
+
     lab.up("n1")
-    with ThreadPoolExecutor(8) as pool:
-        ends = list(pool.map(lambda _: run(reach("n1"), "true")[0], range(240)))
-    assert ends == [0] * 240
+    other = reach("n1").exec(["sh", "-c", "sleep 1; echo well"])
+
+    def late(channel):
+        with channel.lock:
+            message = channel._send_eof()
+        until(lambda: channel.closed)
+        if message is not None:
+            channel.transport._send_user_message(message)
+
+    with closing(other), closing(reach("n1").exec(["true"])) as process:
+        monkeypatch.setattr(Channel, "shutdown_write", late)
+        process.stdin.close()
+        monkeypatch.undo()
+        assert process.wait(10) == 0
+        assert (other.stdout.read(), other.wait(10)) == (b"well\n", 0)
 
 
 def test_closing_ends_the_program(lab, reach):
