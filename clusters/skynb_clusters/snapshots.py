@@ -180,7 +180,15 @@ class Snapshots:
             process.close()
 
     def _card(self, reference: str) -> _Card:
-        return msgspec.json.decode((self._folder / reference / "snapshot.json").read_bytes(), type=_Card)
+        try:
+            return msgspec.json.decode((self._folder / reference / "snapshot.json").read_bytes(), type=_Card)
+        except (OSError, msgspec.DecodeError) as error:
+            raise ProviderError(
+                "the job's files are not kept any more",
+                why=f"{reference} is gone, or an older version of the server kept it",
+                mend="Launch the job again",
+                retryable="no",
+            ) from error
 
     def _write(self, reference: str, card: _Card, found: dict[str, _Known]) -> None:
         self._known.mkdir(mode=0o700, exist_ok=True)

@@ -274,6 +274,21 @@ def test_a_file_that_is_written_to_meanwhile_is_refused(snapshots, work, monkeyp
         snapshots.take(of(work))
 
 
+@pytest.mark.parametrize(
+    "card", [None, b"{", b'{"mounts": [{"key": "k", "files": [["a", 420, 1, "sha", 1]]}]}']
+)
+def test_a_snapshot_that_cannot_be_read_ends_its_job(node, snapshots, work, card):
+    """Gone, damaged or of an older version: that is said, and trying again would not help."""
+    fill(work, {"a": "1"})
+    taken = snapshots.take(of(work))
+    path = snapshots._folder / taken / "snapshot.json"
+    path.unlink() if card is None else path.write_bytes(card)
+    for use in (lambda: snapshots.send(taken, node), lambda: snapshots.key(taken)):
+        with pytest.raises(ProviderError, match="not kept any more") as refused:
+            use()
+        assert refused.value.retryable == "no"
+
+
 def test_of_a_large_file_only_the_changed_part_travels(node, snapshots, work):
     """A byte in the middle of three pieces costs one of them; the file is whole on the node."""
     data = bytearray(os.urandom(2 * PIECE + 1000))

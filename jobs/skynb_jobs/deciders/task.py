@@ -35,6 +35,7 @@ MOST_DOUBT_S = 900.0
 AGAIN_S = 2.0
 LAPSE_S = 120.0  # what was to be taken so long ago is not taken
 WORKED_S = 60.0  # an attempt that was lost earlier makes the next ones wait
+MOST_QUICK = 5  # what whole machines refuse so often in a row, others will refuse, too
 PAUSES_S = (0.0, 0.0, 5.0, 20.0, 60.0, 300.0)
 RESTART_PAUSES_S = (1.0, 5.0, 20.0, 60.0)
 NO_HURRY_S = 3600.0
@@ -185,6 +186,8 @@ class _Turn:
             self._lose(attempt, seen.hurt)
         elif seen.status and seen.target != "UP":
             self._lose(attempt, seen.reason or "its cluster was taken down")
+        elif work and work.status == "FAILED_DRIVER" and self.state.quick >= MOST_QUICK:
+            self.end("FAILED", f"no node took it, {MOST_QUICK + 1} times in a row: {work.reason}", "failed")
         elif work and work.status == "FAILED_DRIVER":
             self._lose(attempt, work.reason or "the head node lost the job")
         elif work and work.status == "CANCELLED":

@@ -9,7 +9,7 @@ import pytest
 
 from skynb.control.records import Move, Outcome, Record
 from skynb_clusters.records import Offer
-from skynb_jobs.deciders.task import DOUBT_S, LAPSE_S, PAUSES_S, decide_task
+from skynb_jobs.deciders.task import DOUBT_S, LAPSE_S, MOST_QUICK, PAUSES_S, decide_task
 from skynb_jobs.deciders.views import AttemptSeen, TaskView, WorkSeen
 from skynb_jobs.records import FINAL, Attempt, RentCluster, SubmitWork, TaskSpec, TaskState
 
@@ -222,6 +222,18 @@ def test_losses_in_a_row_slow_down():
         waits.append(decision.state.next_at - NOW)
     assert waits == sorted(waits)
     assert waits[-1] == PAUSES_S[-1]
+
+
+def test_what_no_node_takes_ends_after_a_few():
+    """Machines that are whole and refuse the job again and again are not rented for ever."""
+    refused = WorkSeen(status="FAILED_DRIVER", reason="its files are not kept any more", ended_at=NOW)
+    seen = {1: up(refused)}
+    assert decide(attempt(up_at=NOW - 5), seen=seen, quick=MOST_QUICK - 1).status == "RECOVERING"
+    ended = decide(attempt(up_at=NOW - 5), seen=seen, quick=MOST_QUICK)
+    assert ended.status == "FAILED"
+    assert "not kept any more" in ended.reason
+    hurt = up(refused, hurt="node 0: gone", status="INIT")
+    assert decide(attempt(up_at=NOW - 5), seen={1: hurt}, quick=MOST_QUICK).status == "RECOVERING"
 
 
 @pytest.mark.parametrize(
