@@ -112,6 +112,12 @@ class BudgetError(SkynbError):
     http_status = 409
 
 
+class JobBudgetError(BudgetError):
+    """What a managed job may cost in all is used up; nothing fills it again."""
+
+    code = "job-budget"
+
+
 class ServerError(SkynbError):
     """The skynb server is not reachable or answered something it should not."""
 

@@ -352,6 +352,12 @@ class LogLine(msgspec.Struct, kw_only=True):
     text: str
 
 
+MANAGED_STATUSES = (
+    *("PENDING", "STARTING", "RUNNING", "RECOVERING", "CANCELLING", "SUCCEEDED", "CANCELLED"),
+    *("FAILED", "FAILED_SETUP", "FAILED_NO_RESOURCE", "FAILED_PRECHECKS"),
+)
+
+
 class ManagedRequest(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A managed job: tasks as `Task.to_wire()` gives them, the secrets of each beside.
 

@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from skynb.control.records import Record
 from skynb.errors import AuthError, ProviderError
 from skynb_clusters.contract import MachineState
@@ -24,20 +22,17 @@ _EXPECTED: dict[str, tuple[MachineState, ...]] = {"UP": ("running",), "STOPPED":
 Place = tuple[str, str | None]
 
 
-class Refreshed(msgspec.Struct, frozen=True):
-    """blind: infra that could not be seen, and why; what is there is unknown."""
-
-    blind: tuple[str, ...]
-
-
 class Refresher:
     """One for a core. A refresh changes nothing that a decider would not change by itself a little later."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    async def run(self, nodes: Sequence[Record]) -> Refreshed:
-        """Look at the machines of these slots now; answered when what was seen has been dealt with."""
+    async def run(self, nodes: Sequence[Record]) -> list[str]:
+        """Look at the machines of these slots now, and answer when what was seen has been dealt with.
+
+        The answer is what could not be seen, and why; what is there is unknown.
+        """
         machines = {node.id: node.state_as(NodeState) for node in nodes}
         sought = {_place(state) for state in machines.values() if state.offer is not None and state.token}
         looks = dict(zip(sought, await asyncio.gather(*map(self._look, sought)), strict=True))
@@ -47,7 +42,7 @@ class Refresher:
         for node in nodes:
             self._core.wake(node.id)
         await self._settle(others)
-        return Refreshed(tuple(look for look in looks.values() if isinstance(look, str)))
+        return [look for look in looks.values() if isinstance(look, str)]
 
     async def _look(self, place: Place) -> Sighting | str:
         cloud, region = place

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from skynb.control.ledger import Filter, Transaction
 from skynb.control.reconciler import Kind
 from skynb.control.records import Decision, Effect, Record
-from skynb.errors import BudgetError, NotFoundError, ProviderError
+from skynb.errors import JobBudgetError, ProviderError
 from skynb.spec import Task
 from skynb.wire import LeaseInfo
-from skynb_clusters.deciders.money import SPENT
+from skynb_clusters.deciders.money import LEAST_S, SPENT
 from skynb_clusters.naming import job_id
 from skynb_clusters.offers import offer_from
 from skynb_clusters.records import ClusterSpec, ClusterState, NodeState, gang_of, offer_of
@@ -132,7 +132,7 @@ class TaskKind:
         with self._core.ledger.transaction() as tx:
             offers = [offer_from(one) for one in (plan.choice, *plan.alternatives)]
             ranked, _ = task.resources.alternatives()
-            past = _past(tx, state, self._core.ledger.clock.now(), ordered=ranked)
+            past = _past(tx, state, self._core.ledger.clock.now(), ranked=ranked)
             rental = Rental(
                 cluster=attempt.cluster,
                 name=cluster_name(spec.title, spec.job, spec.index, attempt.number),
@@ -141,7 +141,7 @@ class TaskKind:
                 task=task,
                 plan=plan,
                 offers=ordered(offers, past, spec.strategy),
-                budget_micro=_share(tx, record, spec),
+                budget_micro=_share(tx, record, spec, least=plan.hourly_micro * LEAST_S // 3600),
             )
             return self._desk.rent(tx, rental)
 
@@ -226,7 +226,7 @@ def _work(record: Record) -> WorkSeen:
     )
 
 
-def _past(tx: Transaction, state: TaskState, now: float, *, ordered: bool) -> Past:
+def _past(tx: Transaction, state: TaskState, now: float, *, ranked: bool) -> Past:
     """What this task and others have lived through lately."""
     hours: dict[Zone, float] = defaultdict(float)
     taken: dict[Zone, int] = defaultdict(int)
@@ -237,11 +237,11 @@ def _past(tx: Transaction, state: TaskState, now: float, *, ordered: bool) -> Pa
             hours[zone_of(one.offer)] += max(0.0, (one.over_at or now) - one.up_at) / 3600
             taken[zone_of(one.offer)] += one.ended_by in {"preempted", "lost"}
     lost = tuple(one.offer for one in state.attempts if one.offer and one.ended_by in {"preempted", "lost"})
-    return Past(lost=lost, hours=hours, preemptions=taken, ordered=ordered)
+    return Past(lost=lost, hours=hours, preemptions=taken, ordered=ranked)
 
 
-def _share(tx: Transaction, record: Record, spec: TaskSpec) -> int | None:
-    """What the next cluster may cost: a share of what the job's budget has left; BudgetError for nothing.
+def _share(tx: Transaction, record: Record, spec: TaskSpec, *, least: int) -> int | None:
+    """What a cluster may next cost: a share of what the job's budget has left, JobBudgetError below `least`.
 
     A cluster that is not gone counts with all that it may cost, so that the sum never passes the budget.
     """
@@ -254,8 +254,12 @@ def _share(tx: Transaction, record: Record, spec: TaskSpec) -> int | None:
         for attempt in attempts:
             left -= _promised(tx, attempt.cluster)
     share = left // max(1, spec.shares - begun + 1)
-    if share <= 0:
-        raise BudgetError("the job's budget is used up", mend="Launch it again with a higher --budget")
+    if share < max(1, least):
+        raise JobBudgetError(
+            f"the job's budget leaves ${max(0, share) / 1e6:.2f} for further machines",
+            why=f"They are rented only with money for {LEAST_S // 60} minutes of all of them",
+            mend="Launch it again with a higher --budget",
+        )
     return share
 
 
@@ -265,11 +269,3 @@ def _promised(tx: Transaction, cluster: str) -> int:
         return 0
     cap = record.spec_as(ClusterSpec).budget_micro
     return tx.money(scope=cluster).settled if record.final or cap is None else cap
-
-
-def find_managed(tx: Transaction, number: int) -> Record:
-    """The managed job of that number; NotFoundError."""
-    found = tx.page("managed", Filter(numbers=(number,)), 1)
-    if not found:
-        raise NotFoundError(f"there is no managed job {number}", mend="`skynb jobs queue -a` lists them")
-    return found[0]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from skynb.control.ledger import Transaction
@@ -39,8 +38,11 @@ class Line:
             except Exception:
                 log.exception("the line of managed jobs could not be looked at")
                 more = False
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(changed.wait(), 0.0 if more else LOOK_S)
+            timer = asyncio.get_running_loop().call_later(0.0 if more else LOOK_S, changed.set)
+            try:  # Python 3.11's `wait_for` may swallow a cancel
+                await changed.wait()
+            finally:
+                timer.cancel()
             await asyncio.sleep(GATHER_S)
 
     async def turn(self) -> bool:

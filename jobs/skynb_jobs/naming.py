@@ -12,11 +12,6 @@ def task_id(job: str, index: int) -> str:
     return f"task-{job.partition('-')[2]}-{index}"
 
 
-def job_of(task: str) -> str:
-    """The record id of a task's job."""
-    return f"managed-{task.split('-')[1]}"
-
-
 def cluster_id(task: str, attempt: int) -> str:
     """The record id of the cluster of an attempt at a task."""
     _, token, index = task.split("-")

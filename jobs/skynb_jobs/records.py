@@ -44,7 +44,6 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     envs: dict[str, str] = {}
     task_id: str = ""
     user: str = ""
-    priority: int = 0
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -72,24 +71,25 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class TaskState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """attempts: oldest first. restarts: failures of its own that were tried again and counted.
 
-    quick: losses in a row that came before an attempt had worked for a while. next_at: not earlier than this
-    is the next deed done. started_at: when it ran first; ended_at: when its verdict stood.
+    quick: losses in a row that came before an attempt had worked for a while. untaken: attempts in a row
+    whose machines were whole and did not take the work. next_at: not earlier than this is the next deed
+    done. started_at: when it ran first; ended_at: when its verdict stood.
     """
 
     attempts: tuple[Attempt, ...] = ()
     restarts: int = 0
     quick: int = 0
+    untaken: int = 0
     next_at: float = 0.0
     started_at: float | None = None
     ended_at: float | None = None
-    dropped: bool = False
 
 
 class JobSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A managed job: its tasks, which side by side are a group.
 
     primary: the tasks that a group lasts for, all if empty. delays: seconds that another task outlives them,
-    by index. rank, group: of a job that was asked for together with others.
+    by index. rank: of a job that was asked for together with others; of: how many, 0 for one alone.
     """
 
     number: int
@@ -98,7 +98,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     primary: tuple[int, ...] = ()
     delays: dict[int, float] = {}
     rank: int = 0
-    of: int = 1
+    of: int = 0
     user: str = ""
 
 

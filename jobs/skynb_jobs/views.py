@@ -6,12 +6,21 @@ from collections.abc import Mapping, Sequence
 
 from skynb.control.ledger import Filter, Money, Transaction
 from skynb.control.records import Record
+from skynb.errors import NotFoundError
 from skynb.wire import AttemptInfo, ManagedInfo, ManagedPage, ManagedTaskInfo
 from skynb_clusters.views import accelerators_of, infra_of
 from skynb_jobs.naming import cluster_name
 from skynb_jobs.records import CANCELLED, FINAL, Attempt, JobSpec, JobState, TaskSpec, TaskState
 
 PAGE = 50
+
+
+def find_managed(tx: Transaction, number: int) -> Record:
+    """The managed job of that number; NotFoundError."""
+    found = tx.page("managed", Filter(numbers=(number,)), 1)
+    if not found:
+        raise NotFoundError(f"there is no managed job {number}", mend="`skynb jobs queue -a` lists them")
+    return found[0]
 
 
 def page(tx: Transaction, wanted: Filter, limit: int) -> ManagedPage:

@@ -164,12 +164,13 @@ class SkynbApp(ExtensionApp):
                 await self._running
 
     async def _run(self) -> None:
-        """The core and the line of managed jobs; each ends with the other."""
+        """The core, and with it the line of managed jobs."""
         line = asyncio.create_task(self._line.run())
         try:
             await self.service.core.run()
         finally:
             line.cancel()
+            await asyncio.wait([line])
 
     def _look_home(self) -> None:
         """A home that was deleted, or whose card another server wrote, is no longer ours."""

@@ -10,6 +10,7 @@ from skynb.control.ledger import Filter, Transaction
 from skynb.control.records import Record
 from skynb.errors import SpecError
 from skynb.wire import (
+    MANAGED_STATUSES,
     CancelAnswer,
     EventInfo,
     ManagedAnswer,
@@ -20,21 +21,14 @@ from skynb.wire import (
 )
 from skynb_clusters import views
 from skynb_clusters.naming import job_id
-from skynb_jobs.kinds import find_managed
 from skynb_jobs.records import TaskState
 from skynb_jobs.requests import JobsDesk
-from skynb_jobs.views import PAGE, infos, page
+from skynb_jobs.views import PAGE, find_managed, infos, page
 
 if TYPE_CHECKING:
     from skynb_jupyter.service import Caller, Service
 
 MOST = 1000
-STATUSES = frozenset(
-    {
-        *("PENDING", "STARTING", "RUNNING", "RECOVERING", "CANCELLING", "SUCCEEDED", "CANCELLED"),
-        *("FAILED", "FAILED_SETUP", "FAILED_NO_RESOURCE", "FAILED_PRECHECKS"),
-    }
-)
 
 
 class Piece(NamedTuple):
@@ -60,8 +54,9 @@ class Managed:
 
         def ask(tx: Transaction) -> tuple[ManagedAnswer, Sequence[str]]:
             nonlocal used
+            answer = self._desk.launch(tx, request, prepared, caller.user)
             used = True
-            return self._desk.launch(tx, request, prepared, caller.user)
+            return answer
 
         try:
             return await self._service.ask(caller, "jobs launch", request, ManagedAnswer, ask)
@@ -78,10 +73,9 @@ class Managed:
     async def queue(self, wanted: Filter, limit: int = PAGE) -> ManagedPage:
         if not 1 <= limit <= MOST:
             raise SpecError(f"a page has 1 to {MOST} jobs", where="limit")
-        if unknown := set(wanted.statuses) - STATUSES:
-            raise SpecError(
-                f"{min(unknown)!r} is no status", where="status", mend=f"One of {', '.join(sorted(STATUSES))}"
-            )
+        if unknown := set(wanted.statuses) - set(MANAGED_STATUSES):
+            mend = f"One of {', '.join(MANAGED_STATUSES)}"
+            raise SpecError(f"{min(unknown)!r} is no status", where="status", mend=mend)
         return await self._service.read(lambda tx: page(tx, wanted, limit))
 
     async def job(self, number: int) -> ManagedInfo:

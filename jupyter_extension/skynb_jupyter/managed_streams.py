@@ -33,12 +33,14 @@ class Track:
         self.place = place
         self._reader: TextReader | None = None
 
-    def begin(self, reader: TextReader) -> bool:
-        """Take the reader of the piece that is next; False if one is being read."""
-        if self._reader is not None:
-            return False
+    @property
+    def between(self) -> bool:
+        """Whether no piece is being read."""
+        return self._reader is None
+
+    def begin(self, reader: TextReader) -> None:
+        """Read the piece that is next."""
         self._reader = reader
-        return True
 
     def read(self) -> list[tuple[int, int, str]]:
         """(position, rank, text) of what is new in this piece."""
@@ -90,10 +92,13 @@ class ManagedLogsHandler(StreamHandler):
     async def _read_task(self, index: int, track: Track, pieces: list[Piece]) -> bool:
         while track.place.piece < len(pieces):
             piece = pieces[track.place.piece]
-            logs = self.service.core.logs
-            reader = TextReader(logs.reader(piece.cluster, piece.job, track.place.position, self._rank))
-            if track.begin(reader) and not track.place.position:
-                self.event("attempt", {"task": index, "attempt": piece.attempt, "job": piece.job})
+            if track.between:
+                logs = self.service.core.logs
+                track.begin(
+                    TextReader(logs.reader(piece.cluster, piece.job, track.place.position, self._rank))
+                )
+                if not track.place.position:
+                    self.event("attempt", {"task": index, "attempt": piece.attempt, "job": piece.job})
             work = await self.service.core.get(job_id(piece.cluster, piece.job))
             while found := await asyncio.to_thread(track.read):
                 for position, rank, text in found:

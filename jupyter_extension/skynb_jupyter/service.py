@@ -137,9 +137,9 @@ class Service:
             slots = tx.below("node", [one.id for one in found])
             return [slot for some in slots.values() for slot in some if not slot.final]
 
-        seen = await self.refresher.run(await self.read(nodes))
+        blind = await self.refresher.run(await self.read(nodes))
         clusters = await self.clusters(request.clusters or None, ended=False)
-        return RefreshInfo(clusters=clusters, blind=list(seen.blind))
+        return RefreshInfo(clusters=clusters, blind=blind)
 
     async def jobs(self, name: str) -> list[JobInfo]:
         def read(tx: Transaction) -> list[JobInfo]:

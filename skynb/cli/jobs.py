@@ -11,15 +11,12 @@ from skynb.cli import options
 from skynb.cli.entrypoint import dag_from
 from skynb.cli.face import face
 from skynb.errors import NotFoundError
+from skynb.wire import MANAGED_STATUSES
 
 if TYPE_CHECKING:
     from skynb.client.causes import Story
     from skynb.client.managed import ManagedJobs, ManagedLaunch
 
-_STATUSES = (
-    *("PENDING", "STARTING", "RUNNING", "RECOVERING", "CANCELLING", "SUCCEEDED", "CANCELLED"),
-    *("FAILED", "FAILED_SETUP", "FAILED_NO_RESOURCE", "FAILED_PRECHECKS"),
-)
 _MOST = 1000
 _UNITS = {"m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _job = click.argument("job", metavar="ID|NAME")
@@ -93,7 +90,9 @@ def launch(
 @click.option("-l", "--limit", type=click.IntRange(1, _MOST), default=50, show_default=True)
 @click.option("-a", "--all", "everything", is_flag=True, help="Up to a thousand, not only the newest.")
 @click.option("--skip-finished", is_flag=True, help="Only jobs that are not over.")
-@click.option("-s", "--status", "statuses", multiple=True, type=click.Choice(_STATUSES, case_sensitive=False))
+@click.option(
+    "-s", "--status", "statuses", multiple=True, type=click.Choice(MANAGED_STATUSES, case_sensitive=False)
+)
 @click.option("-n", "--name", help="Only of this name; may have *.")
 @click.option("--since", help="Handed over in the last 30m, 2h, 3d, 1w.")
 @click.option("-u", "--all-users", is_flag=True, hidden=True, expose_value=False)  # shown in any case

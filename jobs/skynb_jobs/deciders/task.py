@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from skynb.control.records import Decision, Effect, Event, Move, Record
+from skynb.errors import JobBudgetError, NotFoundError
 from skynb_jobs.deciders.views import AttemptSeen, TaskView, WorkSeen
 from skynb_jobs.naming import cluster_id
 from skynb_jobs.records import (
@@ -35,12 +36,17 @@ MOST_DOUBT_S = 900.0
 AGAIN_S = 2.0
 LAPSE_S = 120.0  # what was to be taken so long ago is not taken
 WORKED_S = 60.0  # an attempt that was lost earlier makes the next ones wait
-MOST_QUICK = 5  # what whole machines refuse so often in a row, others will refuse, too
+MOST_UNTAKEN = 6  # what whole machines refuse so often in a row, others will refuse, too
 PAUSES_S = (0.0, 0.0, 5.0, 20.0, 60.0, 300.0)
 RESTART_PAUSES_S = (1.0, 5.0, 20.0, 60.0)
 NO_HURRY_S = 3600.0
 _UNFIT = {"spec": "FAILED_PRECHECKS", "unsupported": "FAILED_PRECHECKS", "auth": "FAILED_PRECHECKS"}
-_UNFIT |= {"no-offer": "FAILED_NO_RESOURCE", "budget": "FAILED_NO_RESOURCE"}
+_UNFIT |= {
+    "no-offer": "FAILED_NO_RESOURCE",
+    "budget": "FAILED_NO_RESOURCE",
+    JobBudgetError.code: "FAILED_NO_RESOURCE",
+}
+_HOPELESS = {NotFoundError.code, JobBudgetError.code}  # what was kept for the task is gone, or its money
 
 
 def decide_task(record: Record, view: TaskView, now: float) -> Decision:
@@ -186,14 +192,21 @@ class _Turn:
             self._lose(attempt, seen.hurt)
         elif seen.status and seen.target != "UP":
             self._lose(attempt, seen.reason or "its cluster was taken down")
-        elif work and work.status == "FAILED_DRIVER" and self.state.quick >= MOST_QUICK:
-            self.end("FAILED", f"no node took it, {MOST_QUICK + 1} times in a row: {work.reason}", "failed")
         elif work and work.status == "FAILED_DRIVER":
-            self._lose(attempt, work.reason or "the head node lost the job")
+            self._not_taken(attempt, seen, work)
         elif work and work.status == "CANCELLED":
             self.end(CANCELLED, "its job was cancelled on its cluster", "cancelled")
         elif work and failed:
             self._doubt(attempt, seen, work)
+
+    def _not_taken(self, attempt: Attempt, seen: AttemptSeen, work: WorkSeen) -> None:
+        """The head does not have the job: its machine went, or all are whole and will not take it."""
+        untaken = self.state.untaken + 1 if seen.whole else 0
+        if untaken >= MOST_UNTAKEN:
+            self.end("FAILED", f"no node took it, {untaken} times in a row: {work.reason}", "failed")
+            return
+        self._lose(attempt, work.reason or "the head node lost the job")
+        self._set(untaken=untaken)
 
     def _lapse(self) -> None:
         """A machine that was to be taken is still there and well: its work goes on, and needs no other."""
@@ -242,7 +255,7 @@ class _Turn:
         work = self.seen(attempt).work
         worked = work is not None and attempt.up_at is not None and self.now - attempt.up_at >= WORKED_S
         quick = 0 if worked else self.state.quick + 1
-        self._set(quick=quick, next_at=self.now + PAUSES_S[min(quick, len(PAUSES_S) - 1)])
+        self._set(quick=quick, untaken=0, next_at=self.now + PAUSES_S[min(quick, len(PAUSES_S) - 1)])
         self.give_up(attempt, "preempted" if attempt.warned_at is not None else "lost", why)
         self.status, self.reason = "RECOVERING", why
 
@@ -265,6 +278,8 @@ class _Turn:
         error = outcome.error if outcome and outcome.effect == "RentCluster" else None
         if error and attempt.number == 1 and str(error.get("code")) in _UNFIT:
             self.end(_UNFIT[str(error["code"])], _words(error), "refused")
+        elif error and error.get("code") in _HOPELESS:
+            self.end("FAILED", _words(error), "refused")
         elif error:
             quick = self.state.quick + 1
             self._set(quick=quick, next_at=self.now + max(5.0, PAUSES_S[min(quick, len(PAUSES_S) - 1)]))
@@ -287,6 +302,11 @@ class _Turn:
             self.effects.append(SubmitWork(attempt.number, 1))
             self.wakes.append(AGAIN_S)
         elif seen.work is None:
+            outcome = self.record.outcome
+            error = outcome.error if outcome and outcome.effect == "SubmitWork" else None
+            if error and error.get("code") in _HOPELESS:
+                self.end("FAILED", _words(error), "failed")
+                return
             if self.now >= self.state.next_at:
                 self.effects.append(SubmitWork(attempt.number, attempt.jobs[-1]))
             self.wakes.append(max(AGAIN_S, self.state.next_at - self.now))

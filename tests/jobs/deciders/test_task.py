@@ -9,7 +9,7 @@ import pytest
 
 from skynb.control.records import Move, Outcome, Record
 from skynb_clusters.records import Offer
-from skynb_jobs.deciders.task import DOUBT_S, LAPSE_S, MOST_QUICK, PAUSES_S, decide_task
+from skynb_jobs.deciders.task import DOUBT_S, LAPSE_S, MOST_UNTAKEN, PAUSES_S, decide_task
 from skynb_jobs.deciders.views import AttemptSeen, TaskView, WorkSeen
 from skynb_jobs.records import FINAL, Attempt, RentCluster, SubmitWork, TaskSpec, TaskState
 
@@ -225,15 +225,29 @@ def test_losses_in_a_row_slow_down():
 
 
 def test_what_no_node_takes_ends_after_a_few():
-    """Machines that are whole and refuse the job again and again are not rented for ever."""
-    refused = WorkSeen(status="FAILED_DRIVER", reason="its files are not kept any more", ended_at=NOW)
-    seen = {1: up(refused)}
-    assert decide(attempt(up_at=NOW - 5), seen=seen, quick=MOST_QUICK - 1).status == "RECOVERING"
-    ended = decide(attempt(up_at=NOW - 5), seen=seen, quick=MOST_QUICK)
+    """Whole machines that refuse the job are not rented for ever; other losses do not count."""
+    refused = WorkSeen(status="FAILED_DRIVER", reason="no room for it", ended_at=NOW)
+    first = decide(attempt(), seen={1: up(refused)}, untaken=MOST_UNTAKEN - 2)
+    assert (first.status, first.state.untaken) == ("RECOVERING", MOST_UNTAKEN - 1)
+    ended = decide(attempt(), seen={1: up(refused)}, untaken=MOST_UNTAKEN - 1)
     assert ended.status == "FAILED"
-    assert "not kept any more" in ended.reason
-    hurt = up(refused, hurt="node 0: gone", status="INIT")
-    assert decide(attempt(up_at=NOW - 5), seen={1: hurt}, quick=MOST_QUICK).status == "RECOVERING"
+    assert "no room for it" in ended.reason
+    for gone in (up(refused, hurt="node 0: gone", status="INIT"), up(refused, whole=False)):
+        lost = decide(attempt(), seen={1: gone}, untaken=MOST_UNTAKEN - 1, quick=50)
+        assert (lost.status, lost.state.untaken) == ("RECOVERING", 0)
+
+
+@pytest.mark.parametrize("code", ["not-found", "job-budget"])
+def test_what_nothing_brings_back_ends_it(code):
+    """Dropped secrets, or a budget of its own that is used up: no later try can go better."""
+    error = {"code": code, "what": "it is gone"}
+    rent = Outcome(effect="RentCluster", at=NOW, error=error)
+    old, new = attempt(over_at=NOW - 9, ended_by="lost", closed=True), attempt(2, jobs=(), up_at=None)
+    renting = decide(old, new, seen={2: AttemptSeen()}, status="RECOVERING", outcome=rent)
+    assert (renting.status, renting.reason) == ("FAILED", "it is gone")
+    submit = Outcome(effect="SubmitWork", at=NOW, error=error)
+    handing = decide(attempt(), seen={1: up(None)}, status="STARTING", outcome=submit)
+    assert (handing.status, handing.reason) == ("FAILED", "it is gone")
 
 
 @pytest.mark.parametrize(
