@@ -91,10 +91,15 @@ class Agents:
         self.agents: dict[str, Agent] = {}
         self.runs: dict[tuple[str, int], int] = {}
         self.overlaps: list[str] = []
+        self._of: dict[str, dict[str, None]] = {}  # machines by cluster
+
+    def _unit(self, machine: str) -> Unit | None:
+        """The machine as it was when time last went on, which costs no walk through all of them."""
+        return self.world.memory.units.get(machine)
 
     def living(self, machine: str) -> Agent | None:
         """The agent if it runs and can be reached."""
-        unit, agent = self.world.unit(machine), self.agents.get(machine)
+        unit, agent = self._unit(machine), self.agents.get(machine)
         if unit is None or agent is None or unit.state != "running" or agent.boot != unit.boots:
             return None
         died = "agent-dies" in unit.marks and self.now() >= agent.started_at + unit.marks["agent-dies"]
@@ -102,7 +107,7 @@ class Agents:
 
     def start(self, machine: str, config: dict[str, Any]) -> dict[str, Any]:
         """What `agent.pyz start` does: one that runs stays and answers."""
-        unit, agent = self.world.unit(machine), self.living(machine)
+        unit, agent = self._unit(machine), self.living(machine)
         if unit is None or unit.state != "running" or not _reachable(unit):
             raise ProviderError(f"{machine} cannot be reached", retryable="unknown")
         if agent is None or agent.name != config["node_id"]:
@@ -113,13 +118,14 @@ class Agents:
                 if old.boot != agent.boot:
                     self._rebooted(agent)
             self.agents[machine] = agent
+            self._of.setdefault(config["cluster_id"], {})[machine] = None
         return {"head_port": 7000 if config["role"] == "head" else None, "version": "1"}
 
     def pass_time(self) -> None:
         """Jobs go on and end, leases run out."""
         now = self.now()
         for machine, agent in list(self.agents.items()):
-            if self.world.unit(machine) is None:
+            if self._unit(machine) is None:
                 continue
             if self.living(machine) is agent:
                 for job in agent.jobs.values():
@@ -228,7 +234,7 @@ class Agents:
         running = (
             agent
             for machine, agent in self.agents.items()
-            if (unit := self.world.unit(machine)) and unit.state == "running" and agent.boot == unit.boots
+            if (unit := self._unit(machine)) and unit.state == "running" and agent.boot == unit.boots
         )
         return sum(
             job.task_id == task_id and job.state == "RUNNING"
@@ -238,9 +244,8 @@ class Agents:
 
     def _peers(self, head: Agent) -> list[Agent]:
         """The agents of this cluster that run, by rank."""
-        found = [self.living(machine) for machine in self.agents]
-        same = [one for one in found if one and one.config["cluster_id"] == head.config["cluster_id"]]
-        return sorted(same, key=lambda one: int(one.config["rank"]))
+        found = [self.living(machine) for machine in self._of[head.config["cluster_id"]]]
+        return sorted((one for one in found if one), key=lambda one: int(one.config["rank"]))
 
     def _rebooted(self, agent: Agent) -> None:
         for job in agent.jobs.values():
