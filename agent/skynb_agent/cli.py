@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from skynb_agent import config, daemon, laying, streams
+from skynb_agent import config, daemon, streams
 from skynb_agent.protocol import VERSION
 
 
@@ -80,5 +80,7 @@ def _store(options: argparse.Namespace, root: Path) -> None:
         size = streams.receive(sys.stdin.buffer, Path(options.path), int(options.mode, 8), roots)
         print(json.dumps({"bytes": size}), flush=True)
     else:
+        from skynb_agent import laying
+
         counts = laying.lay(sys.stdin.buffer, sys.stdout.buffer, root, roots[-1])
         print(json.dumps(counts), flush=True)

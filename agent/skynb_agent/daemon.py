@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import os
 import socket
@@ -83,6 +82,8 @@ def serve(root: Path) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return 1
+    import asyncio  # as the agent itself, only for the daemon: `start` and `rpc` run once a node and more
+
     from skynb_agent.agent import Agent
 
     settings = config.load(Path.cwd())

@@ -138,6 +138,18 @@ def test_the_zipapp_is_deterministic_and_small(tmp_path):
     assert (tmp_path / "a.pyz").stat().st_size < 400_000
 
 
+def test_a_python_of_the_servers_version_compiles_nothing(pyz):
+    """The daemon is up in half the time when its modules need not be compiled first."""
+    code = (
+        "import sys; names = []; "
+        "sys.addaudithook(lambda event, args: event == 'compile' and names.append(args[1])); "
+        f"sys.path.insert(0, {str(pyz)!r}); import skynb_agent.agent; "
+        "print(len([one for one in names if 'skynb_agent' in str(one)]))"
+    )
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, check=True)
+    assert done.stdout.decode().strip() == "0"
+
+
 def test_only_the_standard_library_is_loaded(pyz):
     """Importing the daemon from the zipapp with site-packages off works."""
     code = f"import sys; sys.path.insert(0, {str(pyz)!r}); import skynb_agent.agent; print(len(sys.modules))"
