@@ -2,32 +2,40 @@
 
 One line of JSON comes, the snapshot: every mount with its folders, files and links; a file is a list of
 pieces, each named by its hash. One line goes back, the pieces that are not here. Those come, one after the
-other, and are kept by hash until all are whole; a later try finds what an earlier one had. Then the changed
-files are made apart from their places, of pieces that came and of those that the older files have, and when
-all are made each takes its place in one step. What an earlier snapshot of the same source had put there and
-this one has not goes, if nobody has changed it since.
+other. The changed files are made apart from their places, of pieces that come and of those that are here, and
+when all are whole each takes its place in one step. A try that was cut short leaves what it had got to the
+next one. What an earlier snapshot of the same source had put there and this one has not goes, if nobody has
+changed it since.
 """
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
 import re
 import shutil
 import time
-from collections import Counter
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, Dict, Iterator, List, Set, Tuple
+from typing import Any, BinaryIO, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from skynb_agent.streams import UnsafeError, resolves_inside
 
 _KEPT_S = 86400.0
 _HASH = re.compile(r"[0-9a-f]{64}")
 
-Source = Tuple[Path, int]  # where a piece is: a file, and the offset in it
+Place = Tuple[Path, int]  # where a piece is: a file, and the offset in it
+
+
+class _Piece(NamedTuple):
+    """A piece of a file that is being made. place: where it belongs."""
+
+    sha: str
+    size: int
+    place: Place
 
 
 def lay(source: BinaryIO, sink: BinaryIO, root: Path, home: Path) -> Dict[str, int]:
@@ -36,37 +44,110 @@ def lay(source: BinaryIO, sink: BinaryIO, root: Path, home: Path) -> Dict[str, i
     UnsafeError for what would reach outside of `home`, ValueError for a broken stream, OSError.
     """
     told = json.loads(source.readline())
-    mounts = [_Mount(mount, int(told["piece"]), root, home) for mount in told["mounts"]]
-    store = root / "laid" / "pieces"
-    store.mkdir(parents=True, exist_ok=True)
-    _sweep(store)
-    here: Dict[str, Source] = {}
-    for mount in mounts:
-        here.update(mount.has())
-    sizes = {sha: size for mount in mounts for sha, size in mount.needs()}
-    here.update({sha: (store / sha, 0) for sha in sizes if sha not in here and (store / sha).exists()})
-    lacking = [sha for sha in sizes if sha not in here]
-    sink.write(json.dumps({"lacking": lacking}).encode() + b"\n")
-    sink.flush()
-    for sha in lacking:
-        _receive(source, store / sha, sha, sizes[sha])
-        here[sha] = (store / sha, 0)
-    drafts: List[Path] = []
-    uses = Counter(sha for mount in mounts for sha, _ in mount.needs())
-    movable = {sha for sha, count in uses.items() if count == 1 and here[sha][0].parent == store}
-    try:
-        for mount in mounts:
-            drafts += mount.make(here, movable)
-        deleted = sum(mount.place() for mount in mounts)
-    finally:
-        for draft in drafts:
-            with suppress(FileNotFoundError):
-                draft.unlink()
-    for sha in sizes:
-        with suppress(FileNotFoundError):
-            (store / sha).unlink()
+    piece = int(told["piece"])
+    mounts = [_Mount(mount, piece, root, home) for mount in told["mounts"]]
+    here = {sha: place for mount in mounts for sha, place in mount.has()}
+    with _Try(root / "laid" / "tries") as attempt:
+        needed = [one for mount in mounts for one in mount.draft(attempt)]
+        here = {**attempt.found({one.sha for one in needed} - set(here), piece), **here}
+        lacking = {one.sha: one for one in reversed(needed) if one.sha not in here}
+        sink.write(json.dumps({"lacking": [*reversed(lacking)]}).encode() + b"\n")
+        sink.flush()
+        for one in reversed([*lacking.values()]):
+            attempt.write(one.place, _received(source, one.sha, one.size))
+            here[one.sha] = one.place
+        for one in needed:
+            if here[one.sha] != one.place:
+                attempt.write(one.place, _read(here[one.sha], one.size))
+        attempt.close()
+        deleted = sum(mount.put() for mount in mounts)
+        attempt.succeeded()
     files = sum(len(mount.files) for mount in mounts)
-    return {"files": files, "sent": sum(sizes[sha] for sha in lacking), "deleted": deleted}
+    return {"files": files, "sent": sum(one.size for one in lacking.values()), "deleted": deleted}
+
+
+class _Try:
+    """The folder of one call, where files are made apart from their places, and what calls that died left.
+
+    Each folder is locked by whoever made it or took it over.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._locks: List[int] = []
+        self._left = [path for path in sorted(folder.iterdir()) if self._take(path)]
+        self._own = folder / f"{os.getpid()}-{time.time_ns()}"
+        self._own.mkdir()
+        self._take(self._own)
+        self._file: Optional[Tuple[Path, BinaryIO]] = None
+        self._count = 0
+
+    def __enter__(self) -> _Try:  # noqa: PYI034 - Self is newer than 3.8
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """A call that failed leaves what it had got."""
+        self.close()
+        with suppress(OSError):
+            self._own.rmdir()
+        for lock in self._locks:
+            os.close(lock)
+
+    def draft(self) -> Path:
+        """A file to be made."""
+        self._count += 1
+        path = self._own / str(self._count)
+        path.touch(mode=0o600)
+        return path
+
+    def found(self, wanted: Set[str], piece: int) -> Dict[str, Place]:
+        """What is wanted and was left by calls that died."""
+        found: Dict[str, Place] = {}
+        for file in (file for folder in self._left for file in folder.iterdir()):
+            for at, data in enumerate(_pieces(file, piece)):
+                sha = hashlib.sha256(data).hexdigest()
+                if sha in wanted:
+                    found[sha] = (file, at * piece)
+        return found
+
+    def write(self, place: Place, data: bytes) -> None:
+        """Part of a draft; the parts of one follow each other mostly."""
+        path, at = place
+        if self._file is None or self._file[0] != path:
+            self.close()
+            self._file = (path, path.open("r+b", buffering=0))
+        self._file[1].seek(at)
+        view = memoryview(data)
+        while view:
+            view = view[self._file[1].write(view) :]
+
+    def close(self) -> None:
+        """All drafts are as they were written."""
+        if self._file is not None:
+            self._file[1].close()
+            self._file = None
+
+    def succeeded(self) -> None:
+        """Nothing is worth taking over."""
+        for folder in (self._own, *self._left):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _take(self, path: Path) -> bool:
+        """Lock a folder; False if somebody works there, or it has been left for so long that it goes."""
+        try:
+            handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(handle)
+            return False
+        self._locks.append(handle)
+        if time.time() - os.fstat(handle).st_mtime < _KEPT_S:
+            return True
+        shutil.rmtree(path, ignore_errors=True)
+        return False
 
 
 class _Mount:
@@ -95,54 +176,41 @@ class _Mount:
         for path, goal in self.links:
             if not resolves_inside((self.target / path).parent / goal, self.target):
                 raise UnsafeError(f"{path!r} is a link to the outside")
-        self._changed = {path for path, _, size, pieces, _ in self.files if not self._is(path, size, pieces)}
+        self._safe_folders: Set[Path] = set()
+        self._drafts: Dict[str, Path] = {}  # of files that are not as they should be
 
-    def has(self) -> Dict[str, Source]:
+    def has(self) -> Iterator[Tuple[str, Place]]:
         """The pieces that files of this source have here now, unchanged since they were laid."""
-        found: Dict[str, Source] = {}
         for path, (size, mtime, pieces) in self._known["files"].items():
             place = self.target / path
             if isinstance(pieces, list) and _stamp(place) == [size, mtime]:
-                found.update((sha, (place, at * self._piece)) for at, sha in enumerate(pieces))
-        return found
+                yield from ((sha, (place, at * self._piece)) for at, sha in enumerate(pieces))
 
-    def needs(self) -> Iterator[Tuple[str, int]]:
-        """The pieces of files that are not as they should be, with their bytes."""
+    def draft(self, attempt: _Try) -> Iterator[_Piece]:
+        """Begin the files that are not as they should be; the pieces that they need."""
         for path, _, size, pieces, _ in self.files:
-            if path in self._changed:
-                for at, sha in enumerate(pieces):
-                    yield sha, min(self._piece, size - at * self._piece)
-
-    def make(self, here: Dict[str, Source], movable: Set[str]) -> List[Path]:
-        """Make the changed files apart from their places; a movable piece that is a whole file becomes it."""
-        drafts = []
-        for path, _, size, pieces, _ in self.files:
-            if path not in self._changed:
+            if self._is(path, size, pieces):
                 continue
-            place = self._safe(path)
-            draft = self._draft(place)
-            drafts.append(draft)
-            draft.parent.mkdir(parents=True, exist_ok=True)
-            if len(pieces) == 1 and pieces[0] in movable:
-                here[pieces[0]][0].replace(draft)
-                continue
-            with draft.open("wb") as file:
-                for at, sha in enumerate(pieces):
-                    file.write(_read(here[sha], min(self._piece, size - at * self._piece)))
-        return drafts
+            draft = self._drafts[path] = attempt.draft()
+            for number, sha in enumerate(pieces):
+                at = number * self._piece
+                if not _HASH.fullmatch(sha) or at >= size:
+                    raise ValueError(f"{path!r} is not told as it should be")
+                yield _Piece(sha, min(self._piece, size - at), (draft, at))
 
-    def place(self) -> int:
+    def put(self) -> int:
         """Put everything in its place; how many files of earlier snapshots went."""
         deleted = self._forget()
+        self._safe_folders.clear()
         for path, mode in self.folders:
             folder = self._safe(path)
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(mode | 0o700)
         for path, mode, _, _, mtime in self.files:
             place = self._safe(path)
-            if path in self._changed:
+            if path in self._drafts:
                 place.parent.mkdir(parents=True, exist_ok=True)
-                _put(self._draft(place), place)
+                _put(self._drafts[path], place)
             place.chmod(mode & 0o777)
             os.utime(place, ns=(mtime, mtime))
         for path, goal in self.links:
@@ -159,11 +227,6 @@ class _Mount:
         if known and known[:2] == stamp:
             return bool(known[2] == pieces)
         return [hashlib.sha256(data).hexdigest() for data in _pieces(place, self._piece)] == pieces
-
-    def _draft(self, place: Path) -> Path:
-        """Apart from its place, as a folder on the way there may still be a file."""
-        name = hashlib.sha256(str(place).encode()).hexdigest()[:16]
-        return self._card.parent / "drafts" / f"{name}.{os.getpid()}"
 
     def _link(self, place: Path, goal: str) -> None:
         if _goal(place) == goal:
@@ -202,8 +265,10 @@ class _Mount:
     def _safe(self, path: str) -> Path:
         """The place of a path; UnsafeError where its folder leads outside through a link."""
         place = self.target / path
-        if not resolves_inside(place.parent, self._home):
-            raise UnsafeError(f"{path!r} leads outside through a link")
+        if place.parent not in self._safe_folders:
+            if not resolves_inside(place.parent, self._home):
+                raise UnsafeError(f"{path!r} leads outside through a link")
+            self._safe_folders.add(place.parent)
         return place
 
 
@@ -236,7 +301,7 @@ def _pieces(place: Path, size: int) -> Iterator[bytes]:
             yield data
 
 
-def _read(source: Source, size: int) -> bytes:
+def _read(source: Place, size: int) -> bytes:
     path, at = source
     with path.open("rb") as file:
         file.seek(at)
@@ -258,27 +323,11 @@ def _put(draft: Path, place: Path) -> None:
         beside.replace(place)
 
 
-def _receive(source: BinaryIO, place: Path, sha: str, size: int) -> None:
-    """One piece, kept under its hash once it is whole."""
-    if not _HASH.fullmatch(sha):
-        raise UnsafeError(f"{sha!r} is no hash")
+def _received(source: BinaryIO, sha: str, size: int) -> bytes:
+    """The next piece of the stream, whole."""
     data = source.read(size)
     if len(data) != size:
         raise ValueError("the stream ended early")
     if hashlib.sha256(data).hexdigest() != sha:
         raise ValueError("a file arrived damaged")
-    draft = place.with_name(f".{sha}.{os.getpid()}")
-    try:
-        draft.write_bytes(data)
-        draft.replace(place)
-    finally:
-        with suppress(FileNotFoundError):
-            draft.unlink()
-
-
-def _sweep(store: Path) -> None:
-    """What a try that never came back had left a day ago."""
-    for path in (*store.iterdir(), *(store.parent / "drafts").glob("*")):
-        with suppress(FileNotFoundError):
-            if time.time() - path.stat().st_mtime > _KEPT_S:
-                path.unlink()
+    return data

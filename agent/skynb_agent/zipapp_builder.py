@@ -1,7 +1,7 @@
 """Builds agent.pyz: the package as one file that any Python >= 3.8 runs.
 
-It carries the modules compiled as well, which a Python of the server's own version takes as they are; any other
-compiles the sources beside them.
+It carries the modules compiled as well, which a Python of the server's own version takes as they are; any
+other compiles the sources beside them.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def build_zipapp(destination: Path) -> str:
 
 
 def _compiled(source: Path, name: str) -> bytes:
-    """Without a look at the source's time, which a zip archive keeps in the local time of nobody knows where."""
+    """Without a look at the source's time, which a zip archive keeps in the local time of no known place."""
     import py_compile
     import tempfile
 

@@ -1,16 +1,19 @@
 """The agent's end of sending files: what a stream may not do to a node."""
 
+import fcntl
 import hashlib
 import json
+import os
 
 import pytest
 
 KEY = "0" * 64
 
 
-def told(*, files=(), links=(), folders=(), target="sky_workdir", key=KEY) -> bytes:
-    """A stream for a node that has nothing: the snapshot, then every content."""
-    entries = [[path, 0o644, len(data), [hashlib.sha256(data).hexdigest()], 1] for path, data in files]
+def told(*, files=(), also=(), links=(), folders=(), target="sky_workdir", key=KEY) -> bytes:
+    """A stream for a node that has nothing but the pieces of `also`: the snapshot, then every content."""
+    named = [*files, *also]
+    entries = [[path, 0o644, len(data), [hashlib.sha256(data).hexdigest()], 1] for path, data in named]
     mount = {
         "key": key,
         "target": target,
@@ -57,6 +60,25 @@ def test_what_a_stream_may_not_do(solo, stream):
     assert b"Traceback" not in done.stderr
     assert not (solo.home / "up").exists()
     assert not (solo.home / "sky_workdir/up").exists()
+
+
+def test_only_what_nobody_works_with_is_taken_over(solo):
+    """A try that died leaves its pieces to the next one; one that lives, or died long ago, does not."""
+    tries = solo.root / "laid" / "tries"
+    for name, data in (("lives", b"11"), ("died", b"22"), ("died-long-ago", b"33")):
+        (tries / name).mkdir(parents=True)
+        (tries / name / "1").write_bytes(data)
+    os.utime(tries / "died-long-ago", (1, 1))
+    handle = os.open(tries / "lives", os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        stream = told(files=[("f", b"11"), ("h", b"33")], also=[("g", b"22")])
+        lines = solo.verb("lay", stdin=stream).stdout.splitlines()
+    finally:
+        os.close(handle)
+    assert json.loads(lines[1]) == {"files": 3, "sent": 4, "deleted": 0}
+    assert (solo.home / "sky_workdir/g").read_bytes() == b"22"
+    assert [path.name for path in tries.iterdir()] == ["lives"]
 
 
 def test_nothing_is_written_through_a_link(solo, tmp_path):
