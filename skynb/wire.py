@@ -209,6 +209,27 @@ class CostInfo(msgspec.Struct, kw_only=True):
     running_micro: int = 0
 
 
+class ChargeInfo(msgspec.Struct, kw_only=True):
+    """What one node cost at one price: micro-dollars for seconds between begin and end (since the epoch).
+
+    hourly_micro, as_of, source: the price row behind it. settled: for good; what is not runs still, and its
+    end is when it was asked for.
+    """
+
+    node: str
+    infra: str
+    instance_type: str
+    spot: bool
+    hourly_micro: int
+    as_of: str | None
+    source: str
+    begin: float
+    end: float
+    seconds: float
+    micro: int
+    settled: bool
+
+
 class RunInfo(msgspec.Struct, kw_only=True):
     """Successful runs of one task on one kind of machine. hours: their median; count: accelerators a node."""
 

@@ -12,6 +12,7 @@ from skynb.spec.infra import Infra
 from skynb.wire import (
     AutostopRequest,
     BudgetInfo,
+    ChargeInfo,
     ClusterInfo,
     CostInfo,
     EventInfo,
@@ -136,6 +137,48 @@ def cost_info(tx: Transaction, record: Record, now: float) -> CostInfo:
         created_at=record.created_at,
         ended_at=record.updated_at if record.final else None,
     )
+
+
+def charges_info(tx: Transaction, record: Record, now: float) -> list[ChargeInfo]:
+    """The bill of a cluster, a line for each node and price, with what runs on unsettled."""
+    nodes = {child.id: child for child in tx.children(record.id) if child.kind == "node"}
+    found = [
+        ChargeInfo(
+            node=nodes[charge.record].name if charge.record in nodes else "",
+            infra=str(Infra(str(price.get("cloud") or ""), price.get("region"), price.get("zone"))),
+            instance_type=str(price.get("instance_type") or ""),
+            spot=bool(price.get("spot")),
+            hourly_micro=int(price.get("hourly_micro") or 0),
+            as_of=price.get("as_of"),
+            source=str(price.get("source") or ""),
+            begin=charge.begin,
+            end=charge.end,
+            seconds=charge.seconds,
+            micro=charge.micro_usd,
+            settled=True,
+        )
+        for charge in tx.charges(record.id)
+        for price in (charge.price,)
+    ]
+    for node in nodes.values():
+        offer, seconds = node.state_as(NodeState).offer, _unsettled(node, now)
+        if offer is not None and seconds:
+            running = ChargeInfo(
+                node=node.name,
+                infra=infra_of(offer),
+                instance_type=offer.instance_type,
+                spot=offer.spot,
+                hourly_micro=offer.hourly_micro,
+                as_of=offer.as_of,
+                source=offer.source,
+                begin=now - seconds,
+                end=now,
+                seconds=seconds,
+                micro=round(offer.hourly_micro * seconds / 3600),
+                settled=False,
+            )
+            found.append(running)
+    return found
 
 
 def budget_info(budget: Budget) -> BudgetInfo:

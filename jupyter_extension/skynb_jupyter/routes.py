@@ -15,6 +15,7 @@ from skynb.wire import (
     BudgetRequest,
     CancelAnswer,
     CancelRequest,
+    ChargeInfo,
     CheckInfo,
     ClusterInfo,
     CostInfo,
@@ -248,6 +249,13 @@ ROUTES = (
         summary="How ssh reaches the nodes that are up, from the server's host",
         answer=list[SshInfo],
         call=lambda service, call: service.ssh(call.path["cluster"]),
+    ),
+    Route(
+        method="GET",
+        path="/clusters/{cluster}/cost",
+        summary="The bill of the last cluster of that name, a line for each node and price",
+        answer=list[ChargeInfo],
+        call=lambda service, call: service.charges(call.path["cluster"]),
     ),
     Route(
         method="GET",

@@ -18,6 +18,7 @@ from skynb.wire import (
     BudgetRequest,
     CancelAnswer,
     CancelRequest,
+    ChargeInfo,
     CheckInfo,
     ClusterInfo,
     CostInfo,
@@ -187,6 +188,13 @@ class Service:
         def read(tx: Transaction) -> list[CostInfo]:
             now = self.core.ledger.clock.now()
             return [views.cost_info(tx, record, now) for record in tx.find_all("cluster", live=False)]
+
+        return await self.read(read)
+
+    async def charges(self, name: str) -> list[ChargeInfo]:
+        def read(tx: Transaction) -> list[ChargeInfo]:
+            cluster = views.find_cluster(tx, name, ended=True)
+            return views.charges_info(tx, cluster, self.core.ledger.clock.now())
 
         return await self.read(read)
 

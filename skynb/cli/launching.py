@@ -9,6 +9,7 @@ import click
 from skynb.cli import options
 from skynb.cli.entrypoint import dag_from, task_from
 from skynb.cli.face import face
+from skynb.cli.ssh import ease
 
 if TYPE_CHECKING:
     from skynb.client.launch import Launch
@@ -196,5 +197,8 @@ def _launch(
     if handle.worst_micro:
         here.say(f"At worst: {handle.worst()}")
     if not detach:
-        here.follow(handle)
+        try:
+            here.follow(handle)
+        finally:
+            ease(handle.cluster)
     return handle

@@ -12,7 +12,7 @@ from skynb.errors import NotFoundError, UnsupportedError
 
 if TYPE_CHECKING:
     from skynb.client.causes import Story
-    from skynb.client.listings import Budgets, Checks, Clusters, Costs, Events, Jobs
+    from skynb.client.listings import Budgets, Charges, Checks, Clusters, Costs, Events, Jobs
     from skynb.planning import GpuTable
 
 
@@ -137,14 +137,20 @@ def why(cluster: str, every: bool) -> Story:
 
 
 @click.command()
+@click.argument("cluster", required=False, shell_complete=options.complete_clusters)
 @click.option("-a", "--all", "everything", is_flag=True, help="Of all times.")
 @click.option("--days", type=click.IntRange(min=0), default=30, show_default=True, help="Of so many days.")
 @options.output
 @options.config
-def cost(everything: bool, days: int) -> Costs:
-    """Show the bill, a line a cluster: what is spent, and what is reserved for what runs."""
+def cost(cluster: str | None, everything: bool, days: int) -> Costs | Charges:
+    """Show the bill, a line a cluster: what is spent, and what is reserved for what runs.
+
+    Of one CLUSTER, also one that has ended: a line for each node and price, with where the price is from.
+    """
     from skynb.client import sdk
 
+    if cluster is not None:
+        return sdk.charges(cluster)
     return sdk.cost_report(None if everything else days)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import click
 
 from skynb.cli import options
 from skynb.cli.face import face
-from skynb.errors import NotFoundError
+from skynb.errors import NotFoundError, SkynbError
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -18,7 +20,7 @@ def ssh(cluster: str, command: tuple[str, ...], rank: int) -> None:
     """Open a shell on a node, or run a command there.
 
     From then on plain `ssh CLUSTER` works, too, and `ssh CLUSTER-1` for the node of rank 1, and so do scp and
-    editors: `~/.ssh/config` includes skynb's entries.
+    editors: `~/.ssh/config` includes skynb's entries. A launch that is followed sees to that as well.
     """
     from skynb.client import sdk
     from skynb.client import ssh as entries
@@ -30,6 +32,21 @@ def ssh(cluster: str, command: tuple[str, ...], rank: int) -> None:
     if found is None:
         mend = f"`skynb status {cluster}` shows it"
         raise NotFoundError(f"cluster {cluster!r} has no node {rank} that is up", mend=mend)
-    if entries.include():
-        here.say(f"`ssh {cluster}` works from now on: ~/.ssh/config includes {entries.file()}")
+    _include(cluster)
     here.run(entries.command_line(found, command))
+
+
+def ease(cluster: str) -> None:
+    """Have plain `ssh CLUSTER` work, where the cluster's machines have ssh and are up."""
+    from skynb.client import sdk
+
+    with suppress(SkynbError):
+        if sdk.ssh_entries(cluster):
+            _include(cluster)
+
+
+def _include(cluster: str) -> None:
+    from skynb.client import ssh as entries
+
+    if entries.include():
+        face().say(f"`ssh {cluster}` works from now on: ~/.ssh/config includes {entries.file()}")

@@ -14,6 +14,7 @@ from skynb.tables import Paint, html_table, text_table
 from skynb.wire import (
     AutostopRequest,
     BudgetInfo,
+    ChargeInfo,
     CheckInfo,
     ClusterInfo,
     CostInfo,
@@ -158,6 +159,24 @@ class Costs(Listing[CostInfo]):
     def _notes(self) -> list[str]:
         spent, reserved = sum(item.settled_micro for item in self), sum(item.reserved_micro for item in self)
         return [f"Spent {dollars(spent)} in all, {dollars(reserved)} reserved."]
+
+
+class Charges(Listing[ChargeInfo]):
+    """The bill of one cluster, a line for each node and price."""
+
+    head = ("NODE", "INFRA", "MACHINE", "FROM", "MACHINE TIME", "PRICE", "AS OF", "SPENT", "SOURCE")
+    empty = "Nothing was spent."
+
+    def cells(self, item: ChargeInfo, now: float) -> list[str]:
+        machine = f"{item.instance_type} (spot)" if item.spot else item.instance_type
+        spent = dollars(item.micro) if item.settled else f"{dollars(item.micro)} so far"
+        price, as_of = hourly(item.hourly_micro), item.as_of or "-"
+        begun, time_spent = moment(item.begin), span(item.seconds)
+        place = (item.node, item.infra, machine)
+        return [*place, begun, time_spent, price, as_of, spent, item.source or "-"]
+
+    def _notes(self) -> list[str]:
+        return [f"Spent {dollars(sum(item.micro for item in self))} in all."]
 
 
 class Budgets(Listing[BudgetInfo]):

@@ -16,7 +16,7 @@ import msgspec
 from skynb.client import server
 from skynb.client.http import Connection, segment
 from skynb.client.launch import Launch, failure
-from skynb.client.listings import Budgets, Checks, Clusters, Costs, Events, Jobs, Machines
+from skynb.client.listings import Budgets, Charges, Checks, Clusters, Costs, Events, Jobs, Machines
 from skynb.client.logs import log_lines
 from skynb.client.tasks import dag_of, packed, task_of
 from skynb.client.waiting import until
@@ -28,6 +28,7 @@ from skynb.wire import (
     BudgetRequest,
     CancelAnswer,
     CancelRequest,
+    ChargeInfo,
     CheckInfo,
     ClusterInfo,
     CostInfo,
@@ -300,6 +301,11 @@ def cost_report(days: int | None = None) -> Costs:
 
     since = time.time() - days * 86400
     return Costs(item for item in found if item.ended_at is None or item.ended_at >= since)
+
+
+def charges(cluster: str) -> Charges:
+    """The bill of the last cluster of that name, by node and price, with where each price is from."""
+    return Charges(connection().call("GET", f"{path_of(cluster)}/cost", list[ChargeInfo]))
 
 
 def budgets() -> Budgets:

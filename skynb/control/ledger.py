@@ -33,7 +33,7 @@ from skynb.control import budgets, schema
 from skynb.control.budgets import Budget
 from skynb.control.clock import Clock
 from skynb.control.migrate import migrate
-from skynb.control.records import Decision, Event, Move, Outcome, Record, SpendEntry
+from skynb.control.records import Charge, Decision, Event, Move, Outcome, Record, SpendEntry
 from skynb.errors import ConflictError
 
 _BATCH = 500
@@ -473,6 +473,22 @@ class Transaction:
             table.scope == scope, table.entry == "settle"
         )
         return float(self._db.execute(query).scalar_one() or 0.0)
+
+    def charges(self, scope: str) -> list[Charge]:
+        """What is settled below this scope, by record and price, in the order in which each began."""
+        table = schema.spend.c
+        begin, end = func.min(table.begin_at), func.max(table.end_at)
+        seconds = func.sum(table.end_at - table.begin_at)
+        query = (
+            select(table.record, table.price, begin, end, seconds, func.sum(table.micro_usd))
+            .where(table.scope == scope, table.entry == "settle")
+            .group_by(table.record, table.price)
+            .order_by(begin, table.record)
+        )
+        return [
+            Charge(record, msgspec.json.decode(price) if price else {}, first, last, lasted, int(total))
+            for record, price, first, last, lasted, total in self._db.execute(query)
+        ]
 
     def budgets(self, accounts: Sequence[str] | None = None) -> list[Budget]:
         """The caps of these accounts, or all, and where they stand now."""

@@ -88,6 +88,17 @@ class SpendEntry(msgspec.Struct, frozen=True, kw_only=True):
     rehearsed: bool = False
 
 
+class Charge(msgspec.Struct, frozen=True):
+    """Settled micro-dollars of one record at one price: for `seconds` between begin and end."""
+
+    record: str
+    price: dict[str, Any]
+    begin: float
+    end: float
+    seconds: float
+    micro_usd: int
+
+
 class Move(msgspec.Struct, frozen=True):
     """Another record's target, moved in the same transaction. Its final state is never reopened.
 

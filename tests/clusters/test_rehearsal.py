@@ -7,6 +7,7 @@ import pytest
 from skynb.errors import SpecError
 from skynb.planning import plan
 from skynb.spec import Task
+from skynb.wire import ChargeInfo
 from skynb_clusters.records import Offer
 from skynb_clusters.rehearsal import NOTE, as_simulated, played_by, rehearsed
 from tests.support.site import site, until
@@ -86,5 +87,9 @@ def test_a_rehearsal_runs_for_nothing_and_bills_like_the_real_one():
         assert seen.hourly_micro > 1_000_000
         here.down("r")
         until(lambda: here.cluster("r").final, 60)
-        assert here.cluster("r").settled_micro > 0
+        bill = here.http.call("GET", "/clusters/r/cost", list[ChargeInfo])
+        assert sum(line.micro for line in bill) == here.cluster("r").settled_micro > 0
+        assert {line.node for line in bill} == {"0", "1"}
+        assert all(line.settled and line.source and line.as_of and line.hourly_micro for line in bill)
+        assert all(line.infra.startswith("sim/aws/us-east-1") for line in bill)
         assert list((here.home / "sim" / "nodes").glob("local-*")) == []

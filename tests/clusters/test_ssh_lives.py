@@ -54,13 +54,14 @@ def test_a_gang_on_two_hosts(here, pool, tmp_path):
 
 
 def test_ssh_leads_to_the_nodes(here, pool, tmp_path, monkeypatch):
-    """`skynb ssh` runs a command on each node; plain ssh then takes the cluster's name, until it is gone."""
+    """`skynb ssh` runs a command on each node; plain ssh takes the name since the launch was followed."""
     monkeypatch.setenv("HOME", str(tmp_path))
-    here.launch("doors", run="true", num_nodes=2, resources={"infra": "ssh/lab"})
-    until(lambda: here.cluster("doors").status == "UP")
+    program = [sys.executable, "-m", "skynb.cli"]
+    launch = [*program, "launch", "-y", "-c", "doors", "--infra", "ssh/lab", "--num-nodes", "2", "true"]
+    launched = subprocess.run(launch, capture_output=True, text=True, timeout=120, check=True)
     told = [
         subprocess.run(
-            [sys.executable, "-m", "skynb.cli", "ssh", "--rank", str(rank), "doors", "hostname; exit 3"],
+            [*program, "ssh", "--rank", str(rank), "doors", "hostname; exit 3"],
             capture_output=True,
             text=True,
             timeout=60,
@@ -70,7 +71,7 @@ def test_ssh_leads_to_the_nodes(here, pool, tmp_path, monkeypatch):
     ]
     assert {one.stdout.strip() for one in told} == {host.name for host in pool}, told
     assert [one.returncode for one in told] == [3, 3]
-    assert ["works from now on" in one.stderr for one in told] == [True, False]
+    assert ["works from now on" in one.stderr for one in (launched, *told)] == [True, False, False]
     plain = ["ssh", "-F", tmp_path / ".ssh" / "config", "-o", "BatchMode=yes", "doors-1", "hostname"]
     answer = subprocess.run(plain, capture_output=True, text=True, timeout=60, check=True)
     assert answer.stdout == told[1].stdout

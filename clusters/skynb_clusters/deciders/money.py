@@ -145,7 +145,11 @@ def _billed_until(state: NodeState, now: float) -> float:
 def _price(offer: Offer) -> dict[str, Any]:
     return {
         "cloud": offer.cloud,
+        "region": offer.region,
+        "zone": offer.zone,
         "instance_type": offer.instance_type,
+        "spot": offer.spot,
         "hourly_micro": offer.hourly_micro,
         "as_of": offer.as_of,
+        "source": offer.source,
     }

@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from skynb.client.listings import Checks, Clusters, Costs, Dasks, Events, Jobs, Servers
+from skynb.client.listings import Charges, Checks, Clusters, Costs, Dasks, Events, Jobs, Servers
 from skynb.wire import (
     AutostopRequest,
+    ChargeInfo,
     CheckInfo,
     ClusterInfo,
     CostInfo,
@@ -54,10 +55,17 @@ def cost(**changes):
     return CostInfo(**(given | {"created_at": 1.0, "ended_at": None} | changes))
 
 
+def charge(**changes):
+    given = {"node": "0", "infra": "aws/us-east-1", "instance_type": "p4d", "spot": True, "hourly_micro": 1}
+    given |= {"as_of": None, "source": "list", "begin": 1.0, "end": 121.0, "seconds": 120.0, "micro": 5}
+    return ChargeInfo(**(given | {"settled": True} | changes))
+
+
 ONE_OF_EACH = [
     Clusters([cluster(name=EVIL, reason=EVIL)]),
     Jobs([job(name=EVIL, reason=EVIL)]),
     Costs([cost(cluster=EVIL)]),
+    Charges([charge(source=EVIL)]),
     Checks([CheckInfo(infra=EVIL, ok=False, detail=EVIL, mend=EVIL)]),
     Dasks([DaskInfo(cluster=EVIL, status="UP", wanted=1, reason=EVIL)]),
     Events([EventInfo(seq=1, at=1.0, name=EVIL, data={EVIL: EVIL})]),
