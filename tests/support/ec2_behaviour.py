@@ -38,6 +38,7 @@ FAULTS: dict[str, Any] = {
     "invisible_s": 0.0,
     "fail": {},  # action: {code, message, status, times, after}
     "lose": {},  # action: how many answers are lost, after the deed
+    "guard_s": None,  # instead of what the boot command says
     "lie": {},  # action: how many are answered, and not done
 }
 _METADATA = "/usr/local/bin/metadata.py"
@@ -158,11 +159,13 @@ def _boot(instance: Any) -> None:
         off = host.disk / "usr/local/sbin/shutdown"
         off.write_text("#!/bin/sh\nkill -TERM 1\n")
         off.chmod(0o755)
-        text = user_data(instance).partition("\n")[2]
-        for user in json.loads(text or "{}").get("users", []):
+        for user in _cloud_config(instance).get("users", []):
             if isinstance(user, dict):
                 host.add_user(user["name"], sudo=True, key=user["ssh_authorized_keys"][0])
     host.boot()
+    for argv in _cloud_config(instance).get("bootcmd", []):
+        after = FAULTS["guard_s"]
+        host.ssh([str(after) if after and word.isdigit() else word for word in argv], user="root")
     card = instance.nics[0]
     card.private_ip_address = card.public_ip = host.address
     if instance.lifecycle == "spot":
@@ -172,6 +175,11 @@ def _boot(instance: Any) -> None:
 def user_data(instance: Any) -> str:
     """What cloud-init would read."""
     return instance.user_data.decode() if instance.user_data else ""
+
+
+def _cloud_config(instance: Any) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(user_data(instance).partition("\n")[2] or "{}")
+    return found
 
 
 def _serve_metadata(host: Host) -> None:

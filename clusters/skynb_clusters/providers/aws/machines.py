@@ -13,6 +13,7 @@ from skynb_clusters.providers.aws.network import Site, pairs
 from skynb_clusters.settings import AwsSettings
 
 MARK = ("skynb", "machine")
+UNGUARDED_S = 1800  # after a boot; the server gives up on one after 15 minutes
 _STATES: dict[str, MachineState] = {
     "pending": "pending",
     "running": "running",
@@ -28,6 +29,11 @@ _ENDED_BY = {
     "Client.InstanceInitiatedShutdown": "node",
 }
 _ENDED = {"stopping", "stopped", "terminating", "terminated"}
+# Runs as root at each boot: a machine that no agent guards by then ends itself. The agent holds its lock file.
+_GUARD = """
+(sleep "$1"; [ -e "$2/daemon.lock" ] && ! flock -n "$2/daemon.lock" true && exit
+ PATH="$PATH:/usr/sbin:/sbin" shutdown -h now) >/dev/null 2>&1 </dev/null &
+"""
 _KEY_CHARS, _VALUE_CHARS, _TAGS = 128, 256, 50
 
 
@@ -110,7 +116,10 @@ def all_tags(request: NodeRequest, settings: AwsSettings) -> dict[str, str]:
 
 
 def user_data(user: str, authorized_key: str) -> str:
-    """What cloud-init does at the first boot: the login user, with our key and no password. JSON is YAML."""
+    """What cloud-init does: the login user, with our key and no password, and a guard at every boot.
+
+    JSON is YAML.
+    """
     login = {
         "name": user,
         "shell": "/bin/bash",
@@ -118,4 +127,15 @@ def user_data(user: str, authorized_key: str) -> str:
         "sudo": "ALL=(ALL) NOPASSWD:ALL",
         "ssh_authorized_keys": [authorized_key],
     }
-    return "#cloud-config\n" + json.dumps({"users": ["default", login]}, indent=1) + "\n"
+    guard = ["/bin/sh", "-c", _GUARD, "guard", str(UNGUARDED_S), agent_root(user)]
+    return "#cloud-config\n" + json.dumps({"users": ["default", login], "bootcmd": [guard]}, indent=1) + "\n"
+
+
+def home_of(user: str) -> str:
+    """The home folder of a login."""
+    return "/root" if user == "root" else f"/home/{user}"
+
+
+def agent_root(user: str) -> str:
+    """Where the agent lives."""
+    return f"{home_of(user)}/.skynb-node"

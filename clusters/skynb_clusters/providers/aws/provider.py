@@ -137,9 +137,13 @@ class AwsProvider(Provider):
         from skynb_clusters.transports.ssh import SshTransport
 
         user = self._settings().ssh_user
-        home = "/root" if user == "root" else f"/home/{user}"
-        entry = self._entry(machine, user)
-        return SshTransport(entry, alias=machine.id, book=self._book, root=f"{home}/.skynb-node", home=home)
+        return SshTransport(
+            self._entry(machine, user),
+            alias=machine.id,
+            book=self._book,
+            root=machines.agent_root(user),
+            home=machines.home_of(user),
+        )
 
     def end_command(self, machine: Machine, mode: Literal["stop", "down"]) -> Sequence[str]:
         """What EC2 makes of it was said at creation; it needs no credentials on the machine."""

@@ -155,6 +155,29 @@ def test_a_notice_reaches_whoever_keeps_the_history(cloud, tmp_path, monkeypatch
         hang_up()
 
 
+def test_a_machine_that_no_agent_guards_ends_itself(cloud, tmp_path, monkeypatch):
+    """G1, G7: it booted while the server was away. With an agent, which has a lease, it lives on."""
+    for name, value in cloud.env.items():
+        monkeypatch.setenv(name, value)
+    provider = AwsProvider(tmp_path / "aws")
+    tags = {"skynb-owner": "o", "skynb-cluster": "guard", "skynb-record": "node-guard-0"}
+    wanted = {"instance_type": "m5.large", "region": "us-east-1", "tags": tags}
+    cloud.set(guard_s=8)
+    guarded, alone = (
+        provider.create(NodeRequest(token=f"skynb-{name}", name=name, **wanted)) for name in ("a", "b")
+    )
+    try:
+        start_agent(provider.transport(guarded), config_of(provider, guarded))
+        until(lambda: alone.id not in [one["InstanceId"] for one in cloud.instances()], SECONDS)
+        time.sleep(2)  # the other one booted earlier
+        assert [one["InstanceId"] for one in cloud.instances()] == [guarded.id]
+    finally:
+        cloud.set(guard_s=None)
+        for machine in (guarded, alone):
+            provider.terminate(machine)
+        hang_up()
+
+
 def config_of(provider: AwsProvider, machine: Machine) -> dict[str, Any]:
     transport = provider.transport(machine)
     return {
