@@ -17,6 +17,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -25,6 +26,13 @@ from typing import Any, BinaryIO, Dict, Iterator, List, NamedTuple, Optional, Se
 from skynb_agent.streams import UnsafeError, resolves_inside
 
 _KEPT_S = 86400.0
+_LEAD = """
+mkdir -p "$(dirname "$1")" || exit
+if [ -L "$1" ]; then
+    case "$(readlink "$1")" in */.skynb-mounts/*) rm "$1";; *) echo "$1 leads elsewhere" >&2; exit 1;; esac
+elif [ -d "$1" ]; then rmdir "$1"
+elif [ -e "$1" ]; then echo "$1 is a file" >&2; exit 1; fi && ln -s "$2" "$1"
+"""
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 Place = Tuple[Path, int]  # where a piece is: a file, and the offset in it
@@ -165,6 +173,9 @@ class _Mount:
         self.folders: List[List[Any]] = told["folders"]
         self.files: List[List[Any]] = told["files"]
         self.links: List[List[str]] = told["links"]
+        self._way = str(told.get("link") or "")
+        if self._way and (self._way[0] != "/" or ".." in PurePosixPath(self._way).parts):
+            raise UnsafeError(f"{self._way!r} is no absolute path")
         self._piece = piece
         self._home = home
         self._card = root / "laid" / f"{told['key']}.json"
@@ -215,6 +226,8 @@ class _Mount:
             os.utime(place, ns=(mtime, mtime))
         for path, goal in self.links:
             self._link(self._safe(path), goal)
+        if self._way:
+            _lead(self._way, self.target)
         self._remember()
         return deleted
 
@@ -270,6 +283,18 @@ class _Mount:
                 raise UnsafeError(f"{path!r} leads outside through a link")
             self._safe_folders.add(place.parent)
         return place
+
+
+def _lead(way: str, target: Path) -> None:
+    """Have a path elsewhere lead to a target; OSError where something else is there, or it is not allowed."""
+    if _goal(Path(way)) == str(target):
+        return
+    for sudo in ([], ["sudo", "-n"]):
+        argv = [*sudo, "/bin/sh", "-c", _LEAD, "sh", way, str(target)]
+        made = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        if made.returncode == 0:
+            return
+    raise OSError(f"{way} cannot lead to the files: {made.stderr.decode(errors='replace').strip()}")
 
 
 def _plain(path: str) -> str:

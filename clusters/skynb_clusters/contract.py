@@ -23,6 +23,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     consistency_s: seconds until a create or a terminate certainly shows in `list`.
     guest_shutdown_stops_billing: a machine that shuts itself down costs nothing more (but its disk).
     ports: the infra opens ports; where it does not, they are the affair of whoever owns its network.
+    whole: a machine with all its file system is the cluster's alone, so that files may go anywhere on it.
     images, disk_tiers: a machine can start from the image, and with the kind of disk, that a task names.
     own_limit: the infra itself ends a machine at `NodeRequest.limit_s`. notice_s: seconds of warning before a
     spot machine is taken, 0 for none. list_every_s: how often one account may be listed unthrottled.
@@ -33,6 +34,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     ports: bool
     guest_shutdown_stops_billing: bool
     consistency_s: float
+    whole: bool = False
     images: bool = False
     disk_tiers: bool = False
     own_limit: bool = False

@@ -52,8 +52,8 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     presence_s, envelope_s: how long nodes live without a server, unused and with running work. lanes: how
     many offers are tried at a time. retry: go on until machines are had. budget_micro: what the cluster may
     cost in all. first_job: the least number of a new job. labels, ports, image, disk: as the task's resources
-    ask; images: by region, before `image`. held_by: the record that the cluster works for, which alone may
-    move it, and which is told what becomes of it.
+    ask; images: by region, before `image`. outside: files go elsewhere than below the home. held_by: the
+    record that the cluster works for, which alone may move it, and which is told what becomes of it.
     """
 
     num_nodes: int
@@ -74,6 +74,7 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     images: dict[str, str] = {}
     disk_gib: int = 256
     disk_tier: str | None = None
+    outside: bool = False
     first_job: int = 1
     held_by: str = ""
 

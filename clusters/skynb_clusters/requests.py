@@ -62,6 +62,7 @@ from skynb_clusters.wishes import (
     gpus,
     infras,
     read_task,
+    targets_of,
 )
 
 MOST_LANES = 8
@@ -106,7 +107,7 @@ class Desk:
             return self._launch_here(tx, cluster, task, request, user, files)
         check_name(name)
         autostop = autostop_of(request.autostop) or asked_autostop(task.resources)
-        wishes = Wishes.of(task.resources, autostop)
+        wishes = Wishes.of(task.resources, autostop, targets_of(task))
         chosen = self.plan(task, wishes)
         offers = self._suiting(chosen, wishes)
         if request.plan_hash and request.plan_hash != chosen.hash:
@@ -149,7 +150,7 @@ class Desk:
                 f"cluster {name!r} is {cluster.status}", mend=f"`skynb start {name}` brings it up first"
             )
         task = read_task(request.task, request.secrets)
-        check_fits(cluster, task)
+        self._check_fits(cluster, task)
         job = self._insert_job(tx, cluster, task, False, user, files)
         if job is None:
             raise SpecError("there is nothing to run", where="run", mend="Give the task a run section")
@@ -273,7 +274,7 @@ class Desk:
 
         On this machine where there is no other. UnsupportedError for infra that is named and cannot.
         """
-        wishes = wishes or Wishes.of(task.resources, asked_autostop(task.resources))
+        wishes = wishes or Wishes.of(task.resources, asked_autostop(task.resources), targets_of(task))
         if (played := rehearsed(task)) is not None:
             return as_simulated(plan(played))
         named = infras(task)
@@ -292,7 +293,7 @@ class Desk:
         if tx.get(rental.cluster) is not None:
             return (rental.cluster,)
         autostop = Autostop(idle_minutes=HELD_IDLE_MINUTES, down=True)
-        wishes = Wishes.of(rental.task.resources, autostop)
+        wishes = Wishes.of(rental.task.resources, autostop, targets_of(rental.task))
         request = LaunchRequest(task={}, retry=True, budget_micro=rental.budget_micro)
         self._affordable(tx, rental.plan, request, rental.user)
         presence = max(self._lease.presence_s, HELD_PRESENCE_S)
@@ -327,7 +328,7 @@ class Desk:
             raise ConflictError(
                 f"cluster {cluster.name!r} is being taken down", mend="Take another name, or wait"
             )
-        check_fits(cluster, task)
+        self._check_fits(cluster, task)
         if request.dryrun:
             return LaunchAnswer(cluster=cluster.name, dryrun=True), ()
         woken = list(self.start(tx, cluster.name)) if cluster.target == "STOPPED" else [cluster.id]
@@ -339,6 +340,13 @@ class Desk:
         if job is not None:
             woken.append(job_id(cluster.id, job))
         return LaunchAnswer(cluster=cluster.name, job=job), woken
+
+    def _check_fits(self, cluster: Record, task: Task) -> None:
+        """ConflictError if the task needs more than the cluster is, UnsupportedError if more than it can."""
+        check_fits(cluster, task)
+        needs = Wishes(outside=Wishes.of(task.resources, None, targets_of(task)).outside)
+        if unmet := self._core.unmet(offer_of(cluster), needs):
+            raise unmet
 
     def _open(self, tx: Transaction, name: str, ports: Sequence[str]) -> Sequence[str]:
         """Ports that the cluster should have open besides its own; the nodes to look at if there are any."""

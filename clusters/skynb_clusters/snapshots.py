@@ -13,7 +13,7 @@ import shutil
 import stat
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, NoReturn
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
 WORKDIR = "sky_workdir"
+OUTSIDE = ".skynb-mounts"  # below the home; a link leads here from where the files are meant to be
 LAY_SECONDS = 600.0
 TICK_NS = 2_000_000_000  # the coarsest clock of a file system in use
 IGNORE_FILES = (".skyignore", ".gitignore")  # the first that is there counts
@@ -39,19 +40,20 @@ _CHUNK = 1 << 20
 class Source(msgspec.Struct, frozen=True):
     """A file or folder of this machine, and the path on the nodes below their home that it goes to.
 
-    where: the field of the task that names it.
+    where: the field of the task that names it. link: the absolute path that shall lead to it, or empty.
     """
 
     path: Path
     target: str
     where: str
+    link: str = ""
 
 
 class _Mount(msgspec.Struct):
     """What one source holds. Paths are relative to the target; a file alone has the empty one.
 
     key: the same for every snapshot of this source to this target. folders: path, mode. files: path, mode,
-    bytes, its pieces by hash, mtime in ns. links: path, goal.
+    bytes, its pieces by hash, mtime in ns. links: path, goal. link: as in Source.
     """
 
     key: str
@@ -59,6 +61,7 @@ class _Mount(msgspec.Struct):
     folders: list[tuple[str, int]] = []
     files: list[tuple[str, int, int, list[str], int]] = []
     links: list[tuple[str, str]] = []
+    link: str = ""
 
 
 class _Card(msgspec.Struct):
@@ -80,7 +83,10 @@ class _Known(msgspec.Struct):
 
 
 def sources_of(workdir: str | None, mounts: dict[str, str]) -> list[Source]:
-    """What a task sends. A relative target is below the working folder, `~/x` below the home; SpecError."""
+    """What a task sends; SpecError.
+
+    A relative target is below the working folder, `~/x` below the home, `/x` just there, by a link.
+    """
     sources = []
     if workdir:
         folder = Path(workdir).expanduser()
@@ -88,14 +94,24 @@ def sources_of(workdir: str | None, mounts: dict[str, str]) -> list[Source]:
             raise SpecError(f"there is no folder {folder}", where="workdir", mend="Check the path")
         sources.append(Source(folder, WORKDIR, "workdir"))
     for target, path in mounts.items():
-        below = target[2:] if target.startswith("~/") else f"{WORKDIR}/{target}"
-        parts = PurePosixPath(below).parts
         where = f"file_mounts.{target}"
-        if target.startswith("/") or ".." in parts or not parts or target in {"~", "~/", "."}:
-            mend = "Write `~/PATH`, or a path below the working folder"
-            raise SpecError(f"{target!r} is not below the home folder of the nodes", where=where, mend=mend)
-        sources.append(Source(Path(path).expanduser(), "/".join(parts), where))
+        below, link = _place(target)
+        if not below or ".." in PurePosixPath(target).parts:
+            mend = "Write `~/PATH`, `/PATH`, or a path below the working folder"
+            raise SpecError(f"{target!r} is no place for files on the nodes", where=where, mend=mend)
+        sources.append(Source(Path(path).expanduser(), below, where, link))
     return sources
+
+
+def _place(target: str) -> tuple[str, str]:
+    """Where files go below the home, empty for nowhere, and the absolute path that shall lead there."""
+    if target.startswith("/"):
+        link = "/" + os.path.normpath(target).lstrip("/")
+        return (f"{OUTSIDE}{link}", link) if link != "/" else ("", "")
+    below = PurePosixPath(target.removeprefix("~/"))
+    if target == "~" or not below.parts:
+        return "", ""
+    return str(below if target.startswith("~/") else WORKDIR / below), ""
 
 
 class Snapshots:
@@ -151,10 +167,13 @@ class Snapshots:
         ]
         return hashlib.sha256(msgspec.json.encode(plain)).hexdigest()
 
-    def send(self, reference: str, transport: Transport) -> dict[str, int]:
+    def send(
+        self, reference: str, transport: Transport, tell: Callable[[int, int], None] = lambda *_: None
+    ) -> dict[str, int]:
         """Lay the snapshot over a node's home; blocks. Counts of files, bytes sent, files deleted.
 
-        ProviderError if the node cannot take it; nothing half-sent is in its place then.
+        tell: called with the bytes sent so far, and of how many. ProviderError if the node cannot take it;
+        nothing half-sent is in its place then.
         """
         card = self._card(reference)
         agent = [*transport.python, f"{transport.root}/agent.pyz"]
@@ -163,8 +182,12 @@ class Snapshots:
             told = {"mounts": msgspec.to_builtins(card.mounts), "piece": PIECE}
             _write(process.stdin, msgspec.json.encode(told) + b"\n")
             line, rest = _line(process.stdout)
-            for data in self._packs.read([card.at[sha] for sha in json.loads(line)["lacking"]]):
+            lacking = [card.at[sha] for sha in json.loads(line)["lacking"]]
+            sent, of = 0, sum(size for _, _, size in lacking)
+            for data in self._packs.read(lacking):
                 _write(process.stdin, data)
+                sent += len(data)
+                tell(sent, of)
             process.stdin.close()
             while more := process.stdout.read(_CHUNK):
                 rest += more
@@ -234,7 +257,7 @@ class _Taking:
         self.found: dict[str, _Known] = {}
 
     def mount(self, source: Source, known: _Known) -> _Mount:
-        mount = _Mount(_key(source), source.target)
+        mount = _Mount(_key(source), source.target, link=source.link)
         now = _Known(looked_at=time.time_ns())
         try:
             if source.path.is_dir():

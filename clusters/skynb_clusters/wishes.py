@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 import msgspec
@@ -27,7 +27,8 @@ _WISHED = ("labels", "ports", "image_id", "disk_size", "disk_tier")
 class Wishes(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked of a machine beyond its kind and place, and whether idleness should stop it.
 
-    image: for every region; images: by region, before that one. disk_gib: GiB.
+    image: for every region; images: by region, before that one. disk_gib: GiB. outside: files go elsewhere
+    than below the home.
     """
 
     labels: dict[str, str] = {}
@@ -36,11 +37,12 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
     images: dict[str, str] = {}
     disk_gib: int = USUAL_DISK_GIB
     disk_tier: str | None = None
+    outside: bool = False
     stops: bool = False
 
     @classmethod
-    def of(cls, resources: Resources, autostop: Autostop | None) -> Wishes:
-        """Of a task; UnsupportedError where its alternatives wish differently."""
+    def of(cls, resources: Resources, autostop: Autostop | None, mounts: Iterable[str] = ()) -> Wishes:
+        """Of a task, with where its files go; UnsupportedError where its alternatives wish differently."""
         _, items = resources.alternatives()
         for key in _WISHED:
             if any(getattr(item, key) != getattr(items[0], key) for item in items):
@@ -59,6 +61,7 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
             images={region: one for region, one in by_region.items() if region is not None},
             disk_gib=int(item.disk_size or USUAL_DISK_GIB),
             disk_tier=item.disk_tier,
+            outside=any(target.startswith("/") for target in mounts),
             stops=_stops(autostop),
         )
 
@@ -80,6 +83,10 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
             return _unmet(f"{infra} has no images to start from", "resources.image_id")
         if self.disk_tier not in _ANY_DISK and not can.disk_tiers:
             return _unmet(f"{infra} has no kinds of disk to choose from", "resources.disk_tier")
+        if self.outside and not can.whole:
+            mend = "Name a path below the home (`~/PATH`), or other infra"
+            what = f"machines of {infra} are not the cluster's alone: files go below the home only"
+            return UnsupportedError(what, where="file_mounts", mend=mend)
         if self.stops and (spot or not can.stop):
             kind = "spot machines" if spot else "machines"
             mend = "Let the autostop go down (`--down`), or name other infra"
@@ -106,6 +113,11 @@ def read_task(config: dict[str, Any], secrets: dict[str, str]) -> Task:
             mend="Leave it out; a later version will take it as it is",
         )
     return task
+
+
+def targets_of(task: Task) -> list[str]:
+    """Where the files of this machine go."""
+    return list(task.get_local_to_remote_file_mounts() or ())
 
 
 def infras(task: Task) -> dict[str, str | None]:

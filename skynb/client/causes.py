@@ -321,6 +321,11 @@ _TOLD: dict[str, tuple[bool, Callable[[Mapping[str, Any]], str], bool]] = {
     "job.found": (False, _plain("the head told of job {job}, which the ledger did not have"), False),
     "job.asked": (False, _plain("somebody asked for job {job}"), False),
     "job.submit": (True, _plain("job {job} was handed to the head node"), False),
+    "files.going": (
+        True,
+        lambda data: f"{data.get('sent', 0) / 1e6:,.1f} of {data.get('of', 0) / 1e6:,.1f} MB of files sent",
+        False,
+    ),
     "files.laid": (False, _laid, False),
     "job.status": (False, _job, False),
     "job.cancel.asked": (False, _plain("somebody asked to cancel job {job}"), False),

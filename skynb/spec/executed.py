@@ -44,11 +44,9 @@ def _hook(autostop: Any) -> list[str]:
 
 
 def _mounts(mounts: Any) -> list[str]:
-    """Files of this machine to somewhere below the home are sent; buckets and other places are not yet."""
+    """Files of this machine are sent; buckets are not mounted yet."""
     return [
-        f".{target}"
-        for target, source in mounts.items()
-        if not isinstance(source, str) or "://" in source or target.startswith("/")
+        f".{target}" for target, source in mounts.items() if not isinstance(source, str) or "://" in source
     ]
 
 

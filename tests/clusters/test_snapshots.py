@@ -223,8 +223,42 @@ def test_file_mounts_go_where_they_are_meant(node, snapshots, tmp_path):
     assert files == {"in/x/y": b"z", "sky_workdir/conf/one": b"1", "two": b"1"}
 
 
-@pytest.mark.parametrize("target", ["/data", "../up", "~/../x", "~", "~/", ".", "a/../../b"])
-def test_targets_stay_below_the_home(target):
+def test_an_absolute_target_is_a_link_that_replaces_nothing(node, snapshots, tmp_path):
+    """A folder below the home bears the files; what is in the way stays, and is said."""
+    fill(tmp_path / "data", {"x": "1"})
+    place = tmp_path / "on node" / "data"
+    send = lambda: snapshots.send(snapshots.take(sources_of(None, {f"{place}": f"{tmp_path}/data"})), node)  # noqa: E731
+    send()
+    assert (place.is_symlink(), tree(place.resolve())) == (True, {"x": b"1"})
+    fill(tmp_path / "data", {"x": "2"})
+    send()
+    assert tree(place.resolve()) == {"x": b"2"}
+    for make in (place.mkdir, lambda: place.symlink_to("/nowhere"), place.touch):
+        place.unlink() if place.is_symlink() else place.rmdir() if place.exists() else None
+        make()
+        if place.is_dir():
+            send()
+            assert place.is_symlink()
+        else:
+            with pytest.raises(ProviderError, match="did not take the files") as refused:
+                send()
+            assert "cannot lead to the files" in (refused.value.why or "")
+            assert not place.exists() or place.read_bytes() == b""
+
+
+def test_what_is_sent_is_told_while_it_goes(node, snapshots, work):
+    """Bytes so far and of how many, piece by piece; nothing where nothing is lacking."""
+    fill(work, {"big": os.urandom(PIECE + 10), "small": "1"})
+    told = []
+    taken = snapshots.take(of(work))
+    snapshots.send(taken, node, lambda *step: told.append(step))
+    assert told == [(PIECE, PIECE + 11), (PIECE + 10, PIECE + 11), (PIECE + 11, PIECE + 11)]
+    snapshots.send(taken, node, lambda *step: told.append(step))
+    assert len(told) == 3
+
+
+@pytest.mark.parametrize("target", ["/", "//", "/a/../b", "../up", "~/../x", "~", "~/", ".", "a/../../b"])
+def test_targets_have_a_place(target):
     """Anything else is refused by name, before anything is rented."""
     with pytest.raises(SpecError) as refused:
         sources_of(None, {target: "x"})

@@ -14,6 +14,7 @@ ABLE = Capabilities(
     ports=True,
     guest_shutdown_stops_billing=True,
     consistency_s=0.0,
+    whole=True,
     images=True,
     disk_tiers=True,
 )
@@ -69,6 +70,14 @@ def test_alternatives_wish_the_same():
     with pytest.raises(UnsupportedError) as refused:
         Wishes.of(resources, None)
     assert refused.value.where == "resources.ports"
+
+
+def test_files_anywhere_want_machines_of_their_own():
+    """A path outside of the home is for infra whose machines are the cluster's alone."""
+    wishes = Wishes.of(Resources.parse({}, "resources"), None, ["~/in", "/data"])
+    assert wishes.unmet("able", ABLE) is None
+    assert wishes.unmet("plain", PLAIN).where == "file_mounts"
+    assert Wishes.of(Resources.parse({}, "resources"), None, ["~/in", "x"]).unmet("plain", PLAIN) is None
 
 
 def test_a_cluster_keeps_its_wishes():

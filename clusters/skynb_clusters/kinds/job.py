@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from skynb.control.records import Decision, Effect, Event, Record
@@ -28,6 +29,7 @@ from skynb_clusters.records import (
 if TYPE_CHECKING:
     from skynb_clusters.core import Core
 
+TELL_EVERY_S = 3.0
 _NO_MACHINE = {"PENDING", "ENDED"}
 
 
@@ -95,9 +97,19 @@ class JobKind:
         nodes = await asyncio.gather(*(self._core.get(node) for node in gang))
         transports = [self._core.transport(node.state_as(NodeState)) for node in nodes if node]
         send, begun = self._core.snapshots.send, self._core.ledger.clock.monotonic()
-        counts = await asyncio.gather(
-            *(self._core.in_cloud(send, files, transport) for transport in transports)
+        going = [(0, 0)] * len(transports)
+        sending = asyncio.gather(
+            *(
+                self._core.in_cloud(send, files, transport, partial(_note, going, number))
+                for number, transport in enumerate(transports)
+            )
         )
+        try:
+            while not (await asyncio.wait([sending], timeout=TELL_EVERY_S))[0]:
+                await self._going(record, going)
+            counts = await sending
+        finally:
+            sending.cancel()
         laid = Event(
             "files.laid",
             {
@@ -109,6 +121,13 @@ class JobKind:
             },
         )
         await self._core.reconciler.in_ledger(self._tell, record, laid)
+
+    async def _going(self, record: Record, going: Sequence[tuple[int, int]]) -> None:
+        """How far the files have come, by node as (bytes sent, of how many)."""
+        sent, of = (sum(some) for some in zip(*going, strict=True))
+        if of:
+            data = {"job": record.spec_as(JobSpec).number, "sent": sent, "of": of}
+            await self._core.reconciler.in_ledger(self._tell, record, Event("files.going", data))
 
     def _tell(self, record: Record, event: Event) -> None:
         with self._core.ledger.transaction() as tx:
@@ -159,3 +178,7 @@ class JobKind:
             "workdir": bool(spec.workdir),
             "user": spec.user,
         }
+
+
+def _note(going: list[tuple[int, int]], number: int, sent: int, of: int) -> None:
+    going[number] = (sent, of)

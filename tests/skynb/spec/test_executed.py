@@ -56,7 +56,10 @@ def test_what_is_executed_is_not_listed():
             ["config.docker.run_options", "config.hooks"],
         ),
         ({"service": {"readiness_probe": "/"}, "event_callback": "x"}, ["service", "event_callback"]),
-        ({"file_mounts": {"/a": "b"}, "api_server_access": False}, ["file_mounts./a", "api_server_access"]),
+        (
+            {"file_mounts": {"/a": "s3://b", "/c": "d"}, "api_server_access": False},
+            ["file_mounts./a", "api_server_access"],
+        ),
     ],
 )
 def test_what_is_not_executed_is_named(config, expected):

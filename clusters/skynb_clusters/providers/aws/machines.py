@@ -29,7 +29,7 @@ _ENDED_BY = {
     "Client.InstanceInitiatedShutdown": "node",
 }
 _ENDED = {"stopping", "stopped", "terminating", "terminated"}
-# Runs as root at each boot: a machine that no agent guards by then ends itself. The agent holds its lock file.
+# Runs as root at each boot: a machine that no agent guards by then ends itself. An agent holds its lock.
 _GUARD = """
 (sleep "$1"; [ -e "$2/daemon.lock" ] && ! flock -n "$2/daemon.lock" true && exit
  PATH="$PATH:/usr/sbin:/sbin" shutdown -h now) >/dev/null 2>&1 </dev/null &

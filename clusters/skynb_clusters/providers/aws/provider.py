@@ -46,6 +46,7 @@ class AwsProvider(Provider):
         ports=True,
         guest_shutdown_stops_billing=True,
         consistency_s=30.0,
+        whole=True,
         images=True,
         disk_tiers=True,
         notice_s=120.0,

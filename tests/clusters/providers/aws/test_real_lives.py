@@ -54,9 +54,10 @@ def here(cloud: Ec2):
         os.environ.update(before)
 
 
-def launch(here: Site, name: str, **resources):
+def launch(here: Site, name: str, mounts: dict[str, str] | None = None, **resources):
     wanted = {"infra": "aws/us-east-1", "instance_type": "m5.large"} | resources
-    return here.launch(name, resources=wanted, run="hostname; echo made > kept; sleep 1")
+    script = "hostname; echo made > kept; sleep 1"
+    return here.launch(name, resources=wanted, run=script, file_mounts=mounts)
 
 
 def settled(here: Site, name: str, status: str) -> ClusterInfo:
@@ -78,9 +79,10 @@ def left(cloud: Ec2) -> list[str]:
     ]
 
 
-def test_a_whole_life(here, cloud):
-    """G1: a job with its log, a stop, a start with the disk kept, and nothing left after `down`."""
-    launch(here, "life")
+def test_a_whole_life(here, cloud, tmp_path):
+    """G1: a job with its log and files, a stop, a start with the disk kept, and nothing left after `down`."""
+    (tmp_path / "word").write_text("sent\n")
+    launch(here, "life", {"/data/words": str(tmp_path)})
     assert ended(here, "life", 1).status == "SUCCEEDED"
     (instance,) = cloud.instances()
     assert here.log("life", 1).strip() == instance["InstanceId"]
@@ -89,9 +91,9 @@ def test_a_whole_life(here, cloud):
     assert cloud.instances()[0]["State"]["Name"] == "stopped"
     here.post("/clusters/life/start")
     settled(here, "life", "UP")
-    number = here.exec("life", run="cat kept")
+    number = here.exec("life", run="cat kept /data/words/word")
     assert ended(here, "life", number).status == "SUCCEEDED"
-    assert here.log("life", number) == "made\n"
+    assert here.log("life", number) == "made\nsent\n"
     here.down("life")
     until(lambda: left(cloud) == [], SECONDS)
     until(lambda: here.cluster("life").final, SECONDS)
