@@ -90,7 +90,7 @@ _HOMES = {
     "why_cluster": "skynb.client.sdk",
 }
 
-_MODULES = ("jobs",)
+_MODULES = ("jobs", "nb")
 
 __all__ = ["__version__", *sorted((*_HOMES, *_MODULES))]  # noqa: PLE0604 - the keys are strings
 

@@ -366,6 +366,10 @@ class EventInfo(msgspec.Struct, kw_only=True):
     data: dict[str, Any] = {}
 
 
+JOURNAL_MARK = "\x1e"
+"""Begins a line of a log that is for programs: the next attempt at the work finds all such lines."""
+
+
 class LogLine(msgspec.Struct, kw_only=True):
     """A piece of a job's log, of one rank; not necessarily a whole line."""
 

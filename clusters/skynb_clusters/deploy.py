@@ -64,6 +64,25 @@ def start_agent(transport: Transport, config: Mapping[str, Any]) -> dict[str, An
         process.close()
 
 
+def put(transport: Transport, path: str, data: bytes) -> None:
+    """A file below the node's home, in one step; blocks. ProviderError."""
+    argv = [*transport.python, f"{transport.root}/agent.pyz", "recv", path, "--root", transport.root]
+    process = transport.exec(argv)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[process.stdin.write(view) :]
+        process.stdin.close()
+        process.stdout.read()
+        if process.wait(START_SECONDS) != 0:
+            raise ProviderError("the node did not take a file", why=process.stderr_tail().strip() or path)
+    except (OSError, TimeoutError) as error:
+        why = process.stderr_tail().strip() or str(error)
+        raise ProviderError("the node did not take a file", why=why) from error
+    finally:
+        process.close()
+
+
 @cache
 def agent_zipapp() -> bytes:
     """The agent as one file, the same bytes for the same sources."""

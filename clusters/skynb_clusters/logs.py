@@ -14,6 +14,10 @@ from pathlib import Path
 
 import msgspec
 
+from skynb.wire import JOURNAL_MARK
+
+_MARK = JOURNAL_MARK.encode()
+
 
 class Chunk(msgspec.Struct, frozen=True):
     """Bytes of one rank; `position` is what a reader resumes after. before: up to 3 bytes that precede."""
@@ -65,6 +69,15 @@ class LogStore:
             if sum(map(len, parts)) >= limit:
                 break
         return b"".join(reversed(parts))[-limit:]
+
+    def journal(self, scope: str, job: int) -> bytes:
+        """The whole lines of rank 0 that are the journal's. Blocks: the log is read through."""
+        path = self._rank(scope, job, 0)
+        if not path.exists():
+            return b""
+        with path.open("rb") as file:
+            lines = [line for line in file if line.startswith(_MARK) and line.endswith(b"\n")]
+        return b"".join(lines)
 
     def drop(self, scope: str) -> None:
         """Forget every log of a cluster."""

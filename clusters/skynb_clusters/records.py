@@ -235,7 +235,8 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     workdir: whether it starts in the working folder; older rows have a reference there. held_by: the record
     that the job works for: it is told what becomes of it, and it, not the job, drops what was kept.
-    fresh_setup: the setup runs also where it ran before.
+    fresh_setup: the setup runs also where it ran before. earlier: jobs, as (cluster's record id, number),
+    whose journals this one finds in the file `journal` below the home.
     """
 
     number: int
@@ -254,6 +255,8 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     user: str = ""
     held_by: str = ""
     fresh_setup: bool = False
+    earlier: tuple[tuple[str, int], ...] = ()
+    journal: str = ""
 
 
 class JobState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

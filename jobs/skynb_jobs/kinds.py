@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from skynb.planning import Plan
     from skynb_clusters.core import Core
 
+JOURNALS = ".skynb-journal"  # below the home of nodes
 TAKING = "preemption"  # the notice after which a machine goes
 PAST_S = 14 * 86_400.0
 PAST_TASKS = 300
@@ -146,8 +147,11 @@ class TaskKind:
             return self._desk.rent(tx, rental)
 
     def _submit(self, record: Record, attempt: Attempt, number: int) -> Sequence[str]:
-        spec = record.spec_as(TaskSpec)
+        spec, state = record.spec_as(TaskSpec), record.state_as(TaskState)
         task = Task.from_wire(spec.config, self._secrets(spec))
+        done = ((one.cluster, job) for one in state.attempts for job in one.jobs)
+        earlier = tuple(job for job in done if job != (attempt.cluster, number))
+        journal = f"{JOURNALS}/{spec.job}-{spec.index}"
         work = WorkSpec(
             number=number,
             num_nodes=task.num_nodes,
@@ -155,7 +159,7 @@ class TaskKind:
             run=task.run,
             envs={key: value for key, value in (task.envs or {}).items() if value is not None}
             | spec.envs
-            | {"SKYNB_ATTEMPT": str(attempt.number)},
+            | {"SKYNB_ATTEMPT": str(attempt.number), "SKYNB_JOURNAL": f"~/{journal}"},
             secrets=spec.secrets,
             files=spec.files,
             workdir=bool(task.workdir),
@@ -164,6 +168,8 @@ class TaskKind:
             task_id=spec.task_id,
             user=spec.user,
             held_by=record.id,
+            earlier=earlier,
+            journal=journal,
         )
         with self._core.ledger.transaction() as tx:
             return self._desk.submit(tx, attempt.cluster, work)

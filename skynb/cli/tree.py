@@ -35,6 +35,7 @@ _COMMANDS = {
     "rebuild": ("skynb.cli.found:rebuild", "Write a lost ledger again, from the machines."),
     "autostop": ("skynb.cli.moving:autostop", "Stop or end a cluster when it is idle."),
     "jobs": ("skynb.cli.jobs:jobs", "Hand work over that finishes whatever happens to the machines."),
+    "nb": ("skynb.cli.nb:nb", "Run notebooks as jobs that finish whatever happens to the machines."),
     "dask": ("skynb.cli.dask:dask", "Run Dask on a cluster."),
     "server": ("skynb.cli.server:server", "Start, stop and look at the skynb server."),
 }

@@ -9,7 +9,7 @@ from contextlib import closing
 import msgspec
 
 from skynb.client.http import Connection, Stream, segment
-from skynb.wire import LogLine
+from skynb.wire import JOURNAL_MARK, LogLine
 
 
 class Lines:
@@ -17,21 +17,31 @@ class Lines:
 
     def __init__(self, num_nodes: int) -> None:
         self.named = num_nodes > 1
-        self._open: dict[int, str] = {}
+        self._open: dict[int, list[str]] = {}
 
     def feed(self, piece: LogLine) -> list[str]:
-        """The lines that this piece completes, without their ends."""
-        *whole, rest = (self._open.get(piece.rank, "") + piece.text).split("\n")
-        self._open[piece.rank] = rest
-        return [self._line(piece.rank, text) for text in whole]
+        """The lines that this piece completes, without their ends and without those of the journal."""
+        if "\n" not in piece.text:
+            self._open.setdefault(piece.rank, []).append(piece.text)
+            return []
+        *whole, rest = "".join([*self._open.get(piece.rank, ()), piece.text]).split("\n")
+        self._open[piece.rank] = [rest]
+        return [line for text in whole for line in self._shown(piece.rank, text)]
 
     def partial(self) -> list[str]:
         """The lines that have no end yet, by rank."""
-        return [self._line(rank, text) for rank, text in sorted(self._open.items()) if text]
+        rest = ((rank, "".join(texts)) for rank, texts in sorted(self._open.items()))
+        return [line for rank, text in rest if text for line in self._shown(rank, text)]
 
-    def _line(self, rank: int, text: str) -> str:
+    def _shown(self, rank: int, text: str) -> list[str]:
+        if text.startswith(JOURNAL_MARK):
+            return self.record(text)
         text = text.removesuffix("\r")
-        return f"(rank {rank}) {text}" if self.named else text
+        return [f"(rank {rank}) {text}" if self.named else text]
+
+    def record(self, text: str) -> list[str]:
+        """A line of the journal; what to show of it."""
+        return []
 
 
 def log_stream(

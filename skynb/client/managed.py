@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -180,9 +180,13 @@ def log_lines(
     task: int | None = None,
     rank: int | None = None,
     tail: int = 0,
+    make: Callable[[int], Lines] = Lines,
 ) -> Iterator[str]:
-    """Lines of a managed job's log; an attempt after the first is announced by a line of its own."""
-    reader = _Reader(job, task, rank)
+    """Lines of a managed job's log; an attempt after the first is announced by a line of its own.
+
+    make: what turns pieces into lines, for so many ranks.
+    """
+    reader = _Reader(job, task, rank, make)
     after = None
     if tail > 0:
         present = reader.stream(connection, follow=False)
@@ -194,7 +198,9 @@ def log_lines(
 
 
 class _Reader:
-    def __init__(self, job: ManagedInfo, task: int | None, rank: int | None) -> None:
+    def __init__(
+        self, job: ManagedInfo, task: int | None, rank: int | None, make: Callable[[int], Lines]
+    ) -> None:
         self._query: dict[str, str | list[str]] = {}
         if task is not None:
             self._query["task"] = str(task)
@@ -202,7 +208,8 @@ class _Reader:
             self._query["rank"] = str(rank)
         self._job = job
         several = rank is None and max(one.num_nodes for one in job.tasks) > 1
-        self._lines = Lines(2 if several else 1)
+        self._make = make
+        self._lines = make(2 if several else 1)
 
     def stream(self, connection: Connection, *, follow: bool, after: str | None = None) -> Stream:
         query = self._query | {"follow": "1" if follow else "0"}
@@ -225,7 +232,7 @@ class _Reader:
         if not named and attempt == 1 and not again:
             return []
         rest = self._lines.partial()
-        self._lines = Lines(2 if self._lines.named else 1)
+        self._lines = self._make(2 if self._lines.named else 1)
         return [*rest, f"--- {named}attempt {attempt}" + (", again" if again else "") + " ---"]
 
 

@@ -13,6 +13,7 @@ from skynb_agent.protocol import Methods
 from skynb_clusters import naming as names
 from skynb_clusters.deciders.job import JobView, decide_job
 from skynb_clusters.deciders.views import telling
+from skynb_clusters.deploy import put
 from skynb_clusters.records import (
     JOB_FINAL,
     CancelJob,
@@ -27,6 +28,7 @@ from skynb_clusters.records import (
 )
 
 if TYPE_CHECKING:
+    from skynb_clusters.contract import Transport
     from skynb_clusters.core import Core
 
 TELL_EVERY_S = 3.0
@@ -82,6 +84,7 @@ class JobKind:
         head = head_of(cluster)
         if isinstance(effect, SubmitJob):
             await self._send_files(record, gang_of(cluster))
+            await self._send_journal(record, gang_of(cluster))
             await self._core.hub.call(head, Methods.SUBMIT, {"job": self._job(record)})
         elif isinstance(effect, CancelJob):
             await self._core.hub.call(head, Methods.CANCEL, {"ids": [effect.number]})
@@ -94,8 +97,7 @@ class JobKind:
         files = record.spec_as(JobSpec).files
         if not files:
             return
-        nodes = await asyncio.gather(*(self._core.get(node) for node in gang))
-        transports = [self._core.transport(node.state_as(NodeState)) for node in nodes if node]
+        transports = await self._transports(gang)
         send, begun = self._core.snapshots.send, self._core.ledger.clock.monotonic()
         going = [(0, 0)] * len(transports)
         sending = asyncio.gather(
@@ -121,6 +123,25 @@ class JobKind:
             },
         )
         await self._core.reconciler.in_ledger(self._tell, record, laid)
+
+    async def _send_journal(self, record: Record, gang: Sequence[str]) -> None:
+        """What earlier jobs at the same work wrote into their journals, to every node's home."""
+        spec = record.spec_as(JobSpec)
+        if not spec.earlier:
+            return
+        journal = await self._core.in_cloud(self._journal, spec.earlier)
+        if not journal:
+            return
+        transports = await self._transports(gang)
+        sent = (self._core.in_cloud(put, transport, spec.journal, journal) for transport in transports)
+        await asyncio.gather(*sent)
+
+    def _journal(self, earlier: Sequence[tuple[str, int]]) -> bytes:
+        return b"".join(self._core.logs.journal(*one) for one in earlier)
+
+    async def _transports(self, gang: Sequence[str]) -> list[Transport]:
+        nodes = await asyncio.gather(*(self._core.get(node) for node in gang))
+        return [self._core.transport(node.state_as(NodeState)) for node in nodes if node]
 
     async def _going(self, record: Record, going: Sequence[tuple[int, int]]) -> None:
         """How far the files have come, by node as (bytes sent, of how many)."""

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skynb.client.logs import Lines
-from skynb.wire import LogLine
+from skynb.notebooks.node.journal import MARK
+from skynb.wire import JOURNAL_MARK, LogLine
 
 
 def test_a_line_cut_in_two_arrives_whole():
@@ -19,6 +20,18 @@ def test_a_line_cut_in_two_arrives_whole():
 def test_one_node_needs_no_name():
     """A rank is named only among several."""
     assert Lines(1).feed(LogLine(rank=0, text="a\n\nb\n")) == ["a", "", "b"]
+
+
+def test_the_journal_is_not_shown():
+    """Lines that begin with the mark are for programs, also when they come in pieces or have no end yet."""
+    lines = Lines(1)
+    shown = [
+        line
+        for text in ("a\n", "\x1e{", '"n":1}', "\nb\n\x1e{")
+        for line in lines.feed(LogLine(rank=0, text=text))
+    ]
+    assert (shown, lines.partial()) == (["a", "b"], [])
+    assert JOURNAL_MARK == MARK
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.text("ab\n", max_size=8)), max_size=30))

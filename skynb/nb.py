@@ -1,0 +1,89 @@
+"""Notebooks as managed jobs: run cell by cell, saved after each, resumed at the first unfinished one."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skynb import jobs
+from skynb.client.sdk import connection
+from skynb.client.tasks import dag_of, only_task
+from skynb.errors import JobFailed, NotFoundError
+from skynb.notebooks.document import Document
+from skynb.notebooks.run import NotebookRun, task_of
+
+if TYPE_CHECKING:
+    from skynb.client.managed import ManagedLaunch
+    from skynb.client.tasks import TaskLike
+    from skynb.wire import ManagedInfo
+
+__all__ = ["get", "plan", "result", "run"]
+
+
+def run(
+    notebook: str | Path,
+    parameters: Mapping[str, Any] | None = None,
+    task: TaskLike | None = None,
+    *,
+    output: str | Path | None = None,
+    **asked: Any,
+) -> NotebookRun:
+    """Hand a notebook over; returns as soon as that is durable. Its `lines()` follow it.
+
+    parameters: over those of the cell tagged `parameters`. task: where it runs and what goes before:
+    resources, setup, files, variables, without `run`. output: the file for what the cells give, by default
+    NAME.job-N.ipynb beside the notebook. asked: as for `skynb.jobs.launch`. SpecError.
+    """
+    path = Path(notebook)
+    document, launch = _hand_over(path, parameters or {}, task, asked)
+    job = launch.jobs()[0]
+    place = Path(output) if output is not None else path.with_name(f"{path.stem}.job-{job.id}.ipynb")
+    return NotebookRun(connection(), job, document, place)
+
+
+def plan(
+    notebook: str | Path,
+    parameters: Mapping[str, Any] | None = None,
+    task: TaskLike | None = None,
+    **asked: Any,
+) -> ManagedLaunch:
+    """What `run` would rent; nothing is handed over."""
+    return _hand_over(Path(notebook), parameters or {}, task, {**asked, "dryrun": True})[1]
+
+
+def get(job: int | str, output: str | Path | None = None) -> NotebookRun:
+    """A notebook that was handed over earlier, as far as it has come; `output` is written. SpecError."""
+    found = jobs.get(job)
+    place = Path(output) if output is not None else Path(f"{found.name}.job-{found.id}.ipynb")
+    gotten = NotebookRun(connection(), found, None, place)
+    gotten.collect()
+    return gotten
+
+
+def result(run: NotebookRun, timeout: float | None = None) -> ManagedInfo:
+    """Wait for the end, with all that the cells gave in `run.output`; JobFailed where one of them failed."""
+    job = jobs.wait(run.job_id, timeout)
+    run.collect()
+    if job.status != "SUCCEEDED":
+        what = f"notebook job {job.id} ended as {job.status}"
+        raise JobFailed(what, why=job.reason or None, mend=f"{run.output} shows what its cells gave")
+    return job
+
+
+def _hand_over(
+    path: Path, parameters: Mapping[str, Any], task: TaskLike | None, asked: dict[str, Any]
+) -> tuple[Document, ManagedLaunch]:
+    if not path.is_file():
+        raise NotFoundError(f"there is no notebook {path}", mend="Check the path")
+    document = Document.read(path)
+    document.set_parameters(parameters)
+    document.clear()
+    base = only_task(dag_of(task if task is not None else {}))
+    with tempfile.TemporaryDirectory(prefix="skynb-notebook-") as folder:  # it is kept once it is handed over
+        sent = Path(folder) / "notebook.ipynb"
+        document.save(sent)
+        work = task_of(sent, base)
+        work.name = base.name or path.stem
+        return document, jobs.launch(work, **asked)

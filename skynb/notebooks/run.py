@@ -1,0 +1,111 @@
+"""The task that runs a notebook on a node, and the notebook as it comes back from there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skynb.client.http import Connection
+from skynb.client.logs import Lines
+from skynb.client.managed import log_lines
+from skynb.errors import SpecError
+from skynb.notebooks.document import Document
+from skynb.notebooks.node import journal
+
+if TYPE_CHECKING:
+    from skynb.spec import Task
+    from skynb.wire import ManagedInfo
+
+_NODE = Path(journal.__file__).parent
+_PLACE = "~/.skynb-notebook"
+_SETUP = f"""\
+if ! python3 -c "import nbclient, ipykernel" 2>/dev/null; then
+    [ -x {_PLACE}/venv/bin/python ] || python3 -m venv --system-site-packages {_PLACE}/venv
+    {_PLACE}/venv/bin/python -m pip install --quiet nbclient ipykernel
+fi
+"""
+_START = """\
+import sys
+sys.path.insert(0, sys.argv.pop(1))
+from skynb_notebook.runner import main
+sys.exit(main(sys.argv[1:]))
+"""
+_RUN = f"""\
+python=python3
+[ -x {_PLACE}/venv/bin/python ] && python={_PLACE}/venv/bin/python
+exec "$python" -u -c '{_START}' {_PLACE} {_PLACE}/notebook.ipynb {_PLACE}/result.ipynb
+"""
+
+
+def task_of(notebook: Path, base: Task) -> Task:
+    """The task that runs the notebook in this file; `base` says where, and what goes before."""
+    from skynb.spec import Task
+
+    if base.run:
+        raise SpecError("the notebook is what runs", where="run", mend="Leave `run` out")
+    config, secrets = base.to_wire()
+    mounts = {f"{_PLACE}/skynb_notebook/{one.name}": str(one) for one in sorted(_NODE.glob("*.py"))}
+    mounts[f"{_PLACE}/notebook.ipynb"] = str(notebook)
+    task = Task.from_wire(config, secrets)
+    task.update_file_mounts(mounts)
+    task.setup = "\n".join(part for part in (_SETUP, task.setup) if part)
+    task.run = _RUN
+    return task
+
+
+class NotebookRun:
+    """A notebook that was handed over as a managed job. It goes on whether or not anybody holds this.
+
+    output: the file that gets what each cell gave, when somebody follows. document: the notebook so far.
+    """
+
+    def __init__(
+        self, connection: Connection, job: ManagedInfo, document: Document | None, output: Path
+    ) -> None:
+        self._connection = connection
+        self._job = job
+        self.job_id = job.id
+        self.document = document
+        self.output = output
+
+    def lines(self, *, follow: bool = True) -> Iterator[str]:
+        """What the notebook prints, cell by cell; `output` is written after each of them."""
+        return log_lines(self._connection, self._job, follow=follow, make=self._lines)
+
+    def ways_on(self, program: str = "skynb") -> str:
+        """How to get the notebook and to cancel, for somebody who leaves."""
+        return (
+            f"get what there is: {program} nb get {self.job_id}; cancel: {program} jobs cancel {self.job_id}"
+        )
+
+    def collect(self) -> Document:
+        """The notebook as far as it has come; SpecError if it has not begun. `output` is written."""
+        for _ in self.lines(follow=False):
+            pass
+        if self.document is None:
+            what = f"job {self.job_id} has given no notebook"
+            raise SpecError(what, mend=f"`skynb jobs logs {self.job_id}` shows what it is")
+        return self.document
+
+    def _lines(self, ranks: int) -> Lines:
+        return _Journal(ranks, self._take)
+
+    def _take(self, record: dict[str, Any]) -> None:
+        if record.get("event") == "notebook" and self.document is None:
+            self.document = Document(record.get("content") or {}, f"job {self.job_id}")
+        if self.document is not None and self.document.take(record):
+            self.document.save(self.output)
+
+
+class _Journal(Lines):
+    """Lines that hand over what the journal says."""
+
+    def __init__(self, ranks: int, take: Any) -> None:
+        super().__init__(ranks)
+        self._take = take
+
+    def record(self, text: str) -> list[str]:
+        for found in journal.records([text]):
+            self._take(found)
+        return []
