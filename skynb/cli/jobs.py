@@ -95,13 +95,13 @@ def launch(
 )
 @click.option("-n", "--name", help="Only of this name; may have *.")
 @click.option("--since", help="Handed over in the last 30m, 2h, 3d, 1w.")
+@click.option("--after", help="Handed over after that: 2026-11-27, '2026-11-27 14:30', or 2h ago as 2h.")
+@click.option("--before", help="Handed over before that.")
 @click.option("-u", "--all-users", is_flag=True, hidden=True, expose_value=False)  # shown in any case
 @click.option("--mine", is_flag=True, help="Only your own.")
 @click.option("-r", "--refresh", is_flag=True, hidden=True, expose_value=False)  # the records are current
 @click.option("-v", "--verbose", is_flag=True, hidden=True, expose_value=False)
 @options.output
-@options.refused("--after")
-@options.refused("--before")
 @options.refused("--infra")
 @options.config
 def queue(
@@ -112,6 +112,8 @@ def queue(
     statuses: tuple[str, ...],
     name: str | None,
     since: str | None,
+    after: str | None,
+    before: str | None,
     mine: bool,
 ) -> ManagedJobs:
     """Show managed jobs, newest first."""
@@ -124,7 +126,8 @@ def queue(
         statuses=[status.upper() for status in statuses],
         name=name,
         limit=_MOST if everything else limit,
-        since=None if since is None else time.time() - _seconds(since),
+        since=max((at for at in (_moment(since, "--since"), _moment(after, "--after")) if at), default=None),
+        before=_moment(before, "--before"),
     )
     missing = sorted(set(job_ids) - {job.id for job in found})
     if missing:
@@ -206,9 +209,16 @@ def why(job: str, every: bool) -> Story:
     return client.why(job, every=every)
 
 
-def _seconds(text: str) -> float:
-    unit = _UNITS.get(text[-1:])
+def _moment(text: str | None, option: str) -> float | None:
+    """Seconds since the epoch of a date in the reader's zone, or of a span before now."""
+    if text is None:
+        return None
+    from datetime import datetime
+
     try:
-        return float(text[:-1]) * _UNITS[text[-1]] if unit else float(text)
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is no span of time like 2h", param_hint="--since") from None
+        if text[-1:] in _UNITS:
+            return time.time() - float(text[:-1]) * _UNITS[text[-1]]
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError, OSError):
+        what = f"{text!r} is no span like 2h and no date like 2026-11-27"
+        raise click.BadParameter(what, param_hint=option) from None

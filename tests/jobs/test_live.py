@@ -266,5 +266,14 @@ def test_the_command_line(capsys):
     assert jobs.wait("line2", timeout=60).status == "CANCELLED"
     assert run(["jobs", "queue", number]) == 0
     assert run(["jobs", "queue", "999999999"]) == 1
+    capsys.readouterr()
+    for words, shown in (
+        (["--after", "1h"], True),
+        (["--before", "1h"], False),
+        (["--after", "2999-01-01"], False),
+    ):
+        assert run(["jobs", "queue", "-n", "line", "-o", "json", *words]) == 0
+        assert bool(json.loads(capsys.readouterr().out)) is shown, words
+    assert run(["jobs", "queue", "--before", "soon"]) == 2
     assert run(["jobs", "launch", "--dryrun", "--infra", "local", "true"]) == 0
     assert "this-machine" in capsys.readouterr().out
