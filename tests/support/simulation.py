@@ -175,13 +175,13 @@ class Simulation:
             name=name, tasks=[config for config, _ in wired], secrets=[kept for _, kept in wired], **options
         )
         self._has_jobs = True
-        before = len(self.managed_jobs(name))
+        before = self._newest(name)
 
         def ask(desk: Desk, tx: Transaction) -> Sequence[str]:
             return self.jobs_desk.launch(tx, request, prepared, options.get("user", "ann"))[1]
 
         prepared = self.jobs_desk.prepare(request)
-        self._ask(ask, unless=lambda: len(self.managed_jobs(name)) > before)
+        self._ask(ask, unless=lambda: self._newest(name) != before)
 
     def cancel_managed(self, name: str) -> None:
         self._ask(lambda _, tx: self.jobs_desk.cancel(tx, ManagedCancel(name=name), "ann")[1])
@@ -189,6 +189,11 @@ class Simulation:
     def managed_jobs(self, name: str) -> list[Record]:
         with self.ledger.read() as tx:
             return tx.page("managed", Filter(titles=(name,)), 10_000)
+
+    def _newest(self, name: str) -> str:
+        """The number of the newest managed job of that name, empty if there is none."""
+        with self.ledger.read() as tx:
+            return next((job.name for job in tx.page("managed", Filter(titles=(name,)), 1)), "")
 
     def managed_info(self, name: str) -> ManagedInfo:
         """The newest managed job of that name."""

@@ -79,4 +79,3 @@ def test_a_lost_ledger_comes_back_from_ec2_and_strays_are_ended(here, cloud):
     assert sdk.reap(foreign, foreign=True) == [foreign]
     here.down("lost")
     until(lambda: cloud.instances() == [], SECONDS)
-    until(lambda: here.cluster("lost").final, SECONDS)
