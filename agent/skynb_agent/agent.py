@@ -51,7 +51,7 @@ class Agent:
         self.logs = LogShelf(self.host)
         self.sensors = Sensors(config.home)
         self.watchdog = Watchdog(config.root, config.lease, self.busy, self.working, self.sensors.signals)
-        self.notices = NoticeWatch(config.notices)
+        self.notices = NoticeWatch(config.notices, self.host.warned)
         self.head: Optional[Head] = None
         self.listener: Optional[Listener] = None
         self.dialer: Optional[Dialer] = None

@@ -11,7 +11,7 @@ import json
 import math
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, List
+from typing import TYPE_CHECKING, Any, Callable, List
 
 from skynb_agent.wake import Bell, note
 
@@ -25,12 +25,13 @@ LONGEST_PAUSE_S = 60.0
 
 
 class NoticeWatch:
-    """The last notices of this node, oldest first; `changed` rings at each new one."""
+    """The last notices of this node, oldest first; at each new one `changed` rings and `heard` is called."""
 
-    def __init__(self, argv: list[str]) -> None:
+    def __init__(self, argv: list[str], heard: Callable[[str, float], None]) -> None:
         self.kept: List[dict[str, Any]] = []
         self.changed = Bell()
         self._argv = argv
+        self._heard = heard
 
     async def run(self) -> None:
         """Keep the command running until cancelled; whenever it ends, wait longer, at most a minute."""
@@ -78,3 +79,4 @@ class NoticeWatch:
             note("notice:", found["kind"], at)
             self.kept = [*self.kept, found][-KEPT:]
             self.changed.ring()
+            self._heard(str(found["kind"]), at)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Tuple
 
 from skynb_agent import environment, files, launch, processes, states
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 
 Key = Tuple[int, int]
 DEFAULT_GRACE_S = 10.0
+HOOK_S = 3600.0
 _LEFTOVER_GRACE_S = 2.0
+_PHASES = ("setup", "run")
 _PUBLIC = ("job", "rank", "stage", "phase", "exit_code", "cause", "pid")
 
 
@@ -128,7 +131,7 @@ class RankHost:
         if known is not None:
             return known.report()
         folder = files.private_folder(self._jobs / str(int(job["id"])) / f"rank-{rank}")
-        for phase in ("setup", "run"):
+        for phase in _PHASES:
             if job.get(phase) is not None:
                 text = f"#!{_shell()}\n{job[phase]}\n"
                 files.write_bytes(folder / f"{phase}.sh", text.encode(), 0o700)
@@ -181,6 +184,15 @@ class RankHost:
         self._announce(found)
         return found.report()
 
+    def warned(self, kind: str, at: float) -> None:
+        """The infra announced something: hooks of work that runs here run beside it when it is an end."""
+        if kind != "preemption":
+            return
+        for rank in self.ranks.values():
+            if rank.stage == states.RUNNING and rank.stop_grace is None:
+                for number, hook in enumerate(rank.record["spec"].get("hooks") or ()):
+                    self._start_hook(rank, f"hook-{number}-{at:.0f}", hook)
+
     def stop(self, job: int, rank: int, grace_s: float) -> dict[str, Any]:
         """Begin to end a rank; its report follows when nothing of it is left."""
         found = self._require(job, rank)
@@ -220,19 +232,45 @@ class RankHost:
             raise RemoteError(Codes.NOT_FOUND, f"job {job} has no rank {rank} on this node")
         return found
 
+    def _start_hook(self, rank: Rank, name: str, hook: dict[str, Any]) -> None:
+        if name in rank.record["launched"]:
+            return
+        try:
+            files.write_bytes(rank.folder / f"{name}.sh", f"#!{_shell()}\n{hook['run']}\n".encode(), 0o700)
+            rank.record["launched"].append(name)
+            rank.save()
+            event = {"SKYPILOT_HOOK_EVENT": "preemption", "SKYNB_HOOK_EVENT": "preemption"}
+            self._run(rank, self._launch_of(rank, name), event)
+        except OSError as error:
+            note("a hook could not be started:", *rank.key, error.strerror)
+            return
+        self._tasks.spawn(self._end_hook(rank.launches[name], float(hook.get("timeout") or HOOK_S)))
+
+    async def _end_hook(self, made: Launch, timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        while made.outcome() is None and (left := deadline - time.monotonic()) > 0:
+            await self.changed.wait(min(left, made.poll_s() or left))
+        if made.outcome() is None:
+            await launch.end([made.owner()], DEFAULT_GRACE_S)
+        made.reap()
+
     def _launch_of(self, rank: Rank, phase: str) -> Launch:
-        label = f"{rank.record['job']}/{rank.record['rank']}"
+        label = f"{rank.record['job']}/{rank.record['rank']}" + ("" if phase in _PHASES else f"/{phase}")
         made = Launch(rank.folder, phase, environment.markers(self.config, label))
         rank.launches[phase] = made
         return made
 
-    def _start(self, rank: Rank, phase: str) -> None:
+    def _run(self, rank: Rank, made: Launch, more: dict[str, str]) -> None:
         spec = {**rank.record["spec"], "secret_env": files.read_json(rank.folder / "secrets.json") or {}}
         place = Place(rank.record["rank"], tuple(rank.record["ips"]), tuple(rank.record["gpus"]))
-        env = environment.for_phase(self.config, dict(os.environ), spec, place, phase)
+        phase = "setup" if made.name == "setup" else "run"
+        env = {**environment.for_phase(self.config, dict(os.environ), spec, place, phase), **more}
         cwd = self.config.home / "sky_workdir" if spec.get("workdir") else self.config.home
+        made.start([_shell(), str(rank.folder / f"{made.name}.sh")], env=env, cwd=cwd, log=rank.log)
+
+    def _start(self, rank: Rank, phase: str) -> None:
         made = rank.launches[phase]
-        made.start([_shell(), str(rank.folder / f"{phase}.sh")], env=env, cwd=cwd, log=rank.log)
+        self._run(rank, made, {})
         rank.record.update(pid=made.pid, started=made.started)
         rank.save()
 

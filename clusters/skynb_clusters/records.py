@@ -236,7 +236,8 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     workdir: whether it starts in the working folder; older rows have a reference there. held_by: the record
     that the job works for: it is told what becomes of it, and it, not the job, drops what was kept.
     fresh_setup: the setup runs also where it ran before. earlier: jobs, as (cluster's record id, number),
-    whose journals this one finds in the file `journal` below the home.
+    whose journals this one finds in the file `journal` below the home. hooks: scripts, as `run` and `timeout`
+    (seconds), that run beside it when the infra announces that it takes the machine.
     """
 
     number: int
@@ -257,6 +258,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     fresh_setup: bool = False
     earlier: tuple[tuple[str, int], ...] = ()
     journal: str = ""
+    hooks: tuple[dict[str, Any], ...] = ()
 
 
 class JobState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

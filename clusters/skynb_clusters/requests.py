@@ -60,6 +60,7 @@ from skynb_clusters.wishes import (
     check_fits,
     check_name,
     gpus,
+    hooks_of,
     infras,
     read_task,
     targets_of,
@@ -477,6 +478,7 @@ class Desk:
             task_id=f"sky-{time.strftime('%Y-%m-%d-%H-%M-%S', time.gmtime())}_{cluster.name}_{number}",
             user=user,
             fresh_setup=fresh,
+            hooks=hooks_of(task),
         )
         record = tx.insert(self._job_record(cluster, spec))
         tx.append(Event("job.asked", {"job": number}), record=record.id, scope=cluster.id)

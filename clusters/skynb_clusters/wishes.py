@@ -120,6 +120,11 @@ def targets_of(task: Task) -> list[str]:
     return list(task.get_local_to_remote_file_mounts() or ())
 
 
+def hooks_of(task: Task) -> tuple[dict[str, Any], ...]:
+    """What runs beside the work when its machine is going to be taken."""
+    return tuple({"run": hook.run, "timeout": hook.timeout} for hook in task.hooks)
+
+
 def infras(task: Task) -> dict[str, str | None]:
     """The infra that a task names, with the region."""
     _, items = task.resources.alternatives()

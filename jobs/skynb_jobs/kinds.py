@@ -19,7 +19,7 @@ from skynb_clusters.records import ClusterSpec, ClusterState, NodeState, gang_of
 from skynb_clusters.records import JobSpec as WorkSpec
 from skynb_clusters.records import JobState as WorkState
 from skynb_clusters.requests import Desk, Rental
-from skynb_clusters.wishes import gpus
+from skynb_clusters.wishes import gpus, hooks_of
 from skynb_jobs.deciders.job import decide_job
 from skynb_jobs.deciders.task import decide_task
 from skynb_jobs.deciders.views import AttemptSeen, JobView, TaskSeen, TaskView, WorkSeen
@@ -170,6 +170,7 @@ class TaskKind:
             held_by=record.id,
             earlier=earlier,
             journal=journal,
+            hooks=hooks_of(task),
         )
         with self._core.ledger.transaction() as tx:
             return self._desk.submit(tx, attempt.cluster, work)

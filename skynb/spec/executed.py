@@ -27,6 +27,16 @@ def _not_below(value: Any) -> list[str]:
     return [f".{key}{rest}" for key, inner in _entries(value) for rest in _level(inner)]
 
 
+def _config(config: Any) -> list[str]:
+    """Hooks for the loss of a machine run; other events, and settings of the platform, are not heeded yet."""
+    hooks = [
+        f".hooks[{number}].events"
+        for number, hook in enumerate(config.hooks)
+        if tuple(hook.events) != ("preemption",)
+    ]
+    return [name for name in _not_below(config) if not name.startswith(".hooks")] + hooks
+
+
 def _unless(*executed: Any) -> Unexecuted:
     return lambda value: [] if value in executed else [""]
 
@@ -76,7 +86,7 @@ TASK: Mapping[str, Unexecuted] = {
     "volume_mounts": _not_yet,
     "inputs": _executed,  # a plan counts with them
     "outputs": _executed,  # as above
-    "config": _not_below,
+    "config": _config,
     "event_callback": _not_yet,
     "api_server_access": _not_yet,
     "file_mounts_mapping": _not_yet,

@@ -89,3 +89,38 @@ def alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+@pytest.fixture
+def warned(make_cluster, tmp_path):
+    """An agent whose machine is going to be taken as soon as the file `go` is there."""
+    wait = f"while not os.path.exists({str(tmp_path / 'go')!r}): time.sleep(0.02)"
+    script = f"import os, time\nos.chdir({str(tmp_path)!r})\n{wait}\n{SAY}"
+    lines = [json.dumps(FIRST), json.dumps(SECOND)]
+    return make_cluster().start(notices=[sys.executable, "-c", script, *lines])[0]
+
+
+def test_a_hook_runs_beside_the_work_when_the_machine_goes(warned, tmp_path, eventually):
+    """Once, in the work's surroundings and log; the work goes on, and what has ended has no hook any more."""
+    hook = "echo $SKYPILOT_HOOK_EVENT $KEY $SKYNB_NODE_RANK; touch saved"
+    warned.submit(1, run="true", hooks=[{"run": "touch never"}])
+    warned.wait_job("SUCCEEDED", number=1)
+    run = "while [ ! -e saved ]; do sleep 0.05; done; sleep 0.3; echo on"
+    warned.submit(2, run=run, secret_env={"KEY": "k"}, hooks=[{"run": hook}])
+    warned.wait_job("RUNNING", number=2)
+    (tmp_path / "go").touch()
+    warned.wait_job("SUCCEEDED", number=2)
+    assert warned.log(2) == "preemption k 0\non\n"
+    assert not (warned.home / "never").exists()
+
+
+def test_a_hook_ends_with_its_time_or_with_the_work(warned, tmp_path, eventually):
+    """One that takes too long is ended and the work is not; one that runs when the work ends goes with it."""
+    hooks = [{"run": "echo $$ >pid; exec sleep 600", "timeout": 1}, {"run": "touch begun; exec sleep 600"}]
+    look = "sleep 3; kill -0 $(cat pid) 2>/dev/null || echo gone"
+    warned.submit(run=f"while [ ! -e begun ]; do sleep 0.05; done; {look}", hooks=hooks)
+    warned.wait_job("RUNNING")
+    (tmp_path / "go").touch()
+    warned.wait_job("SUCCEEDED")
+    assert "gone" in warned.log()
+    eventually(lambda: warned.marked() == set(), "a hook is left")

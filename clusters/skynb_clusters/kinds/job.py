@@ -193,6 +193,7 @@ class JobKind:
             "setup": spec.setup,
             "setup_key": None if spec.fresh_setup else files,
             "run": spec.run,
+            "hooks": list(spec.hooks),
             "env": spec.envs,
             "secret_env": secrets,
             "task_id": spec.task_id,

@@ -53,7 +53,7 @@ def test_what_is_executed_is_not_listed():
         ({"resources": {"autostop": {"hook": "x"}}}, ["resources.autostop.hook"]),
         (
             {"config": {"docker": {"run_options": "x"}, "hooks": [{"run": "y"}]}},
-            ["config.docker.run_options", "config.hooks"],
+            ["config.docker.run_options", "config.hooks[0].events"],
         ),
         ({"service": {"readiness_probe": "/"}, "event_callback": "x"}, ["service", "event_callback"]),
         (

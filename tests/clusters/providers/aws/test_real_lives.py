@@ -209,13 +209,18 @@ async def heard_after(transport, deed) -> Any:
 
 
 def test_a_notice_is_in_the_history_before_the_machine_goes(here, cloud):
-    """EC2 gives two minutes; the history has the notice once."""
+    """EC2 gives two minutes; the history has the notice once, and the task's hook runs in them."""
     (here.home / "offers.yaml").write_text(SPOT_PRICE)
-    launch(here, "spot", use_spot=True)
-    settled(here, "spot", "UP")
+    hook = {"run": "echo saved at $SKYPILOT_HOOK_EVENT; touch saved", "events": ["preemption"]}
+    wanted = {"infra": "aws/us-east-1", "instance_type": "m5.large", "use_spot": True}
+    work = "until [ -e saved ]; do sleep 0.1; done"
+    here.launch("spot", resources=wanted, run=work, config={"hooks": [hook]})
+    until(lambda: here.job("spot", 1).status == "RUNNING", SECONDS)
     (instance,) = cloud.instances()
     cloud.set(notice={"instance": instance["InstanceId"], "at": int(time.time()) + 120})
     until(lambda: "node.notice" in here.events("spot"), 20)
+    assert ended(here, "spot", 1).status == "SUCCEEDED"
+    assert here.log("spot", 1) == "saved at preemption\n"
     here.down("spot")
     until(lambda: left(cloud) == [], SECONDS)
     assert here.events("spot").count("node.notice") == 1
