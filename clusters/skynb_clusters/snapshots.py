@@ -153,6 +153,18 @@ class Snapshots:
                 self._sweep()
         return reference
 
+    def copy(self, reference: str) -> str:
+        """The same files under another reference, dropped by itself. ProviderError if they are not kept."""
+        self._card(reference)
+        other = new_id("snapshot")
+        draft = self._folder / f".{other}"
+        with self._lock:  # no sweep takes the draft meanwhile
+            draft.mkdir(mode=0o700)
+            for name in ("packs", "snapshot.json"):
+                os.link(self._folder / reference / name, draft / name)
+            draft.replace(self._folder / other)
+        return other
+
     def drop(self, reference: str) -> None:
         """Forget it; dropping twice does nothing."""
         shutil.rmtree(self._folder / reference, ignore_errors=True)

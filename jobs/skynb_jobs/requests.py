@@ -52,12 +52,14 @@ class JobsDesk:
         plans = [self._desk.plan(task) for task in tasks]
         if request.dryrun:
             return Prepared(tasks, plans, ())
-        files: list[list[str]] = []
+        files: list[list[str]] = [[]]
         try:
-            for _ in range(request.num_jobs or 1):
+            for config in request.tasks:
+                files[0].append(self._desk.prepare(config))
+            for _ in range(1, request.num_jobs or 1):
                 files.append([])
-                for config in request.tasks:
-                    files[-1].append(self._desk.prepare(config))
+                for one in files[0]:
+                    files[-1].append(self._core.snapshots.copy(one) if one else "")
         except BaseException:
             self.discard(files)
             raise

@@ -156,6 +156,21 @@ def test_a_snapshot_is_of_the_moment_that_it_was_taken(node, snapshots, work):
     assert [path for path in snapshots._folder.rglob("*") if path.is_file()] == []
 
 
+def test_a_copy_outlives_what_it_was_made_of(node, snapshots, work):
+    """It costs no second look at the files, and goes by itself."""
+    fill(work, {"a": "1"})
+    taken = snapshots.take(of(work))
+    other = snapshots.copy(taken)
+    fill(work, {"a": "2"})
+    snapshots.drop(taken)
+    snapshots.send(other, node)
+    assert tree(node.home / "sky_workdir") == {"a": b"1"}
+    snapshots.drop(other)
+    assert [path for path in snapshots._folder.rglob("*") if path.is_file()] == []
+    with pytest.raises(ProviderError, match="not kept any more"):
+        snapshots.copy(taken)
+
+
 def test_what_a_job_changed_is_not_deleted(node, snapshots, work):
     """A file of an earlier snapshot that a job wrote to is the job's now."""
     fill(work, {"a": "1", "b": "2"})
