@@ -36,12 +36,11 @@ class Refresher:
         machines = {node.id: node.state_as(NodeState) for node in nodes}
         sought = {_place(state) for state in machines.values() if state.offer is not None and state.token}
         looks = dict(zip(sought, await asyncio.gather(*map(self._look, sought)), strict=True))
-        agreeing = [node.id for node in nodes if _agrees(node, machines[node.id], looks)]
-        await self._core.reconciler.in_ledger(self._write, agreeing)
-        others = [node for node in nodes if node.id not in agreeing]
+        agrees = {node.id: _agrees(node, machines[node.id], looks) for node in nodes}
+        await self._core.reconciler.in_ledger(self._write, [key for key, same in agrees.items() if same])
         for node in nodes:
             self._core.wake(node.id)
-        await self._settle(others)
+        await self._settle([node for node in nodes if agrees[node.id] is False])
         return [look for look in looks.values() if isinstance(look, str)]
 
     async def _look(self, place: Place) -> Sighting | str:
@@ -78,12 +77,12 @@ def _place(state: NodeState) -> Place:
     return state.offer.cloud, state.offer.region
 
 
-def _agrees(node: Record, state: NodeState, looks: dict[Place, Sighting | str]) -> bool:
-    """The infra shows this slot's machine as the ledger has it."""
+def _agrees(node: Record, state: NodeState, looks: dict[Place, Sighting | str]) -> bool | None:
+    """The infra shows this slot's machine as the ledger has it; None where it has none, or cannot be seen."""
     if state.offer is None or not state.token:
-        return False
+        return None
     look = looks[_place(state)]
     if isinstance(look, str):
-        return False
+        return None
     found = [machine for machine in look.by_record.get(node.id, ()) if machine.token == state.token]
     return any(machine.state in _EXPECTED.get(node.status, ()) for machine in found)
