@@ -1,0 +1,71 @@
+"""The example of a notebook job, headless on the simulated cloud: its machine is taken, its outputs stay."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+BINDER = Path(__file__).resolve().parents[2] / "binder"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder where the example was executed, in a home of its own."""
+    folder = tmp_path_factory.mktemp("notebook-job")
+    for name in ("notebook-job.ipynb", "survey.ipynb"):
+        shutil.copy(BINDER / name, folder)
+    bin_ = str(Path(sys.executable).parent)
+    env = os.environ | {
+        "SKYNB_HOME": str(folder / "home"),
+        "PATH": os.pathsep.join([bin_, os.environ.get("PATH", os.defpath)]),
+    }
+    command = [sys.executable, "-m", "nbconvert", "--to", "notebook", "--execute"]
+    try:
+        ran = subprocess.run(
+            [*command, "--output", "out.ipynb", "notebook-job.ipynb"],
+            cwd=folder,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+    finally:
+        stop = [sys.executable, "-m", "skynb.cli", "server", "stop"]
+        subprocess.run(stop, env=env, check=False, capture_output=True, timeout=60)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    return folder
+
+
+def shown(place: Path, fragment: str) -> str:
+    """All text that the first cell with this fragment put out."""
+    cells = nbformat.read(place / "out.ipynb", 4).cells
+    cell = next(cell for cell in cells if fragment in cell.source)
+    return "\n".join(str(o.get("text") or o.get("data", {}).get("text/plain", "")) for o in cell.outputs)
+
+
+@pytest.mark.timeout(300)
+def test_the_notebook_went_on_on_another_machine(place):
+    """The log tells both attempts, the history why there were two, and the verdict is a success."""
+    assert "--- attempt 2 ---" in shown(place, "%sky nb run")
+    told = shown(place, "%sky jobs why")
+    assert "machines were lost 1 times" in told
+    assert "attempt 2 did the work" in told
+
+
+@pytest.mark.timeout(300)
+def test_its_outputs_are_whole(place):
+    """Every cell is done, the parameter went in, and the report is what the whole survey gives."""
+    cells = json.loads((place / "survey.done.ipynb").read_text())["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert {cell["metadata"]["skynb"]["status"] for cell in code} == {"done"}
+    assert code[1]["source"] == "# Parameters\nrounds = 200000"
+    assert code[-1]["outputs"][0]["text"] == "near: 3.14\nfar: 0.50\n"
+    assert 2 in {cell["metadata"]["skynb"]["attempt"] for cell in code}
