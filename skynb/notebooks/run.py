@@ -44,6 +44,9 @@ def task_of(notebook: Path, base: Task) -> Task:
 
     if base.run:
         raise SpecError("the notebook is what runs", where="run", mend="Leave `run` out")
+    if base.num_nodes > 1:
+        mend = "Leave it out; a cell can rent a cluster of its own"
+        raise SpecError("a notebook runs on one node", where="num_nodes", mend=mend)
     config, secrets = base.to_wire()
     mounts = {f"{_PLACE}/skynb_notebook/{one.name}": str(one) for one in sorted(_NODE.glob("*.py"))}
     mounts[f"{_PLACE}/notebook.ipynb"] = str(notebook)

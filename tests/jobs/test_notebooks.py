@@ -185,6 +185,8 @@ def test_what_is_no_notebook_is_refused(tmp_path, text, says):
         nb.run(tmp_path / "n.ipynb", task=HERE)
     with pytest.raises(NotFoundError):
         nb.run(tmp_path / "nowhere.ipynb", task=HERE)
+    with pytest.raises(SpecError, match="on one node"):
+        nb.run(written(tmp_path / "w.ipynb", []), task={"num_nodes": 2})
     with pytest.raises(SpecError, match="the notebook is what runs"):
         nb.run(written(tmp_path / "w.ipynb", []), task={"run": "true"})
 

@@ -92,7 +92,7 @@ class Run:
         try:
             client.execute_cell(cell, index, execution_count=number)
         except CellExecutionError:
-            _say("\n".join(cell.outputs[-1].get("traceback", ())) + "\n")
+            _say("\n".join(cell.outputs[-1].get("traceback", ())).replace(MARK, "?") + "\n")
             return "error"
         except DeadKernelError:
             text = "The kernel of this notebook died while the cell ran."

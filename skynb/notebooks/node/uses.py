@@ -15,8 +15,7 @@ from typing import NamedTuple
 _HARMLESS = {
     "abs", "all", "any", "bool", "dict", "display", "enumerate", "float", "format", "hash", "int",
     "isinstance", "len", "list", "max", "min", "print", "range", "repr", "reversed", "round", "set", "sorted",
-    "str", "sum",
-    "tuple", "type", "zip",
+    "str", "sum", "tuple", "type", "zip",
 }  # fmt: skip
 _BLIND = {"exec", "eval", "globals", "get_ipython", "__import__"}
 _IMPORTS = (ast.Import, ast.ImportFrom)
