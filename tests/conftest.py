@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -21,6 +22,14 @@ pytest_plugins = ("tests.host_fixture", "tests.server_fixture")
 # Nothing a test does may touch the home or the cache of whoever runs it.
 _SCRATCH = tempfile.TemporaryDirectory(prefix="skynb-tests-")
 os.environ["SKYNB_HOME"] = str(Path(_SCRATCH.name) / "home")
+
+
+def pytest_unconfigure() -> None:
+    """Nothing is left; a worker may be ended before its interpreter comes to that by itself."""
+    simulation = sys.modules.get("tests.support.simulation")
+    if simulation is not None:
+        simulation.forget()
+    _SCRATCH.cleanup()
 
 
 class ManualClock(Clock):

@@ -558,5 +558,12 @@ def _template() -> Path:
     return path
 
 
+def forget() -> None:
+    """Take away what the simulations of this process share."""
+    _template.cache_clear()
+    while _KEPT:
+        _KEPT.pop().cleanup()
+
+
 _STATEMENTS: dict[Any, Any] = {}  # compiled once for all simulations of a process
-_KEPT: list[TemporaryDirectory[str]] = []  # ends with the process
+_KEPT: list[TemporaryDirectory[str]] = []  # until `forget`
