@@ -18,7 +18,7 @@ test: $(STAMP) lint  ## Lint, types, floors and the whole suite.
 
 test-long: $(STAMP)  ## The whole suite, its property tests with new examples each time.
 	@sh tools/lab
-	@SKYNB_TEST_EXPLORE=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	@SKYNB_TEST_EXPLORE=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP)  ## ruff, mypy, import floors.
 	@$(BIN)/ruff check .

@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING, Any
 from skynb import jobs
 from skynb.client.sdk import connection
 from skynb.client.tasks import dag_of, only_task
-from skynb.errors import JobFailed, NotFoundError
+from skynb.errors import NotFoundError
 from skynb.notebooks.document import Document
 from skynb.notebooks.run import NotebookRun, task_of
 
 if TYPE_CHECKING:
     from skynb.client.managed import ManagedLaunch
     from skynb.client.tasks import TaskLike
-    from skynb.wire import ManagedInfo
 
-__all__ = ["get", "plan", "result", "run"]
+__all__ = ["get", "plan", "run"]
 
 
 def run(
@@ -30,7 +29,7 @@ def run(
     output: str | Path | None = None,
     **asked: Any,
 ) -> NotebookRun:
-    """Hand a notebook over; returns as soon as that is durable. Its `lines()` follow it.
+    """Hand a notebook over; returns as soon as that is durable. `lines()` follow it, `result()` waits.
 
     parameters: over those of the cell tagged `parameters`. task: where it runs and what goes before:
     resources, setup, files, variables, without `run`. output: the file for what the cells give, by default
@@ -60,16 +59,6 @@ def get(job: int | str, output: str | Path | None = None) -> NotebookRun:
     gotten = NotebookRun(connection(), found, None, place)
     gotten.collect()
     return gotten
-
-
-def result(run: NotebookRun, timeout: float | None = None) -> ManagedInfo:
-    """Wait for the end, with all that the cells gave in `run.output`; JobFailed where one of them failed."""
-    job = jobs.wait(run.job_id, timeout)
-    run.collect()
-    if job.status != "SUCCEEDED":
-        what = f"notebook job {job.id} ended as {job.status}"
-        raise JobFailed(what, why=job.reason or None, mend=f"{run.output} shows what its cells gave")
-    return job
 
 
 def _hand_over(

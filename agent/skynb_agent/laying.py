@@ -58,10 +58,13 @@ def lay(source: BinaryIO, sink: BinaryIO, root: Path, home: Path) -> Dict[str, i
     with _Try(root / "laid" / "tries") as attempt:
         needed = [one for mount in mounts for one in mount.draft(attempt)]
         here = {**attempt.found({one.sha for one in needed} - set(here), piece), **here}
-        lacking = {one.sha: one for one in reversed(needed) if one.sha not in here}
-        sink.write(json.dumps({"lacking": [*reversed(lacking)]}).encode() + b"\n")
+        lacking: Dict[str, _Piece] = {}
+        for one in needed:
+            if one.sha not in here:
+                lacking.setdefault(one.sha, one)
+        sink.write(json.dumps({"lacking": [*lacking]}).encode() + b"\n")
         sink.flush()
-        for one in reversed([*lacking.values()]):
+        for one in lacking.values():
             attempt.write(one.place, _received(source, one.sha, one.size))
             here[one.sha] = one.place
         for one in needed:

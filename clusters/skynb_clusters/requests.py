@@ -59,11 +59,11 @@ from skynb_clusters.wishes import (
     autostop_of,
     check_fits,
     check_name,
+    goes_outside,
     gpus,
     hooks_of,
     infras,
     read_task,
-    targets_of,
 )
 
 MOST_LANES = 8
@@ -108,7 +108,7 @@ class Desk:
             return self._launch_here(tx, cluster, task, request, user, files)
         check_name(name)
         autostop = autostop_of(request.autostop) or asked_autostop(task.resources)
-        wishes = Wishes.of(task.resources, autostop, targets_of(task))
+        wishes = Wishes.of(task.resources, autostop, outside=goes_outside(task))
         chosen = self.plan(task, wishes)
         offers = self._suiting(chosen, wishes)
         if request.plan_hash and request.plan_hash != chosen.hash:
@@ -275,7 +275,9 @@ class Desk:
 
         On this machine where there is no other. UnsupportedError for infra that is named and cannot.
         """
-        wishes = wishes or Wishes.of(task.resources, asked_autostop(task.resources), targets_of(task))
+        wishes = wishes or Wishes.of(
+            task.resources, asked_autostop(task.resources), outside=goes_outside(task)
+        )
         if (played := rehearsed(task)) is not None:
             return as_simulated(plan(played))
         named = infras(task)
@@ -294,7 +296,7 @@ class Desk:
         if tx.get(rental.cluster) is not None:
             return (rental.cluster,)
         autostop = Autostop(idle_minutes=HELD_IDLE_MINUTES, down=True)
-        wishes = Wishes.of(rental.task.resources, autostop, targets_of(rental.task))
+        wishes = Wishes.of(rental.task.resources, autostop, outside=goes_outside(rental.task))
         request = LaunchRequest(task={}, retry=True, budget_micro=rental.budget_micro)
         self._affordable(tx, rental.plan, request, rental.user)
         presence = max(self._lease.presence_s, HELD_PRESENCE_S)
@@ -345,8 +347,7 @@ class Desk:
     def _check_fits(self, cluster: Record, task: Task) -> None:
         """ConflictError if the task needs more than the cluster is, UnsupportedError if more than it can."""
         check_fits(cluster, task)
-        needs = Wishes(outside=Wishes.of(task.resources, None, targets_of(task)).outside)
-        if unmet := self._core.unmet(offer_of(cluster), needs):
+        if unmet := self._core.unmet(offer_of(cluster), Wishes(outside=goes_outside(task))):
             raise unmet
 
     def _open(self, tx: Transaction, name: str, ports: Sequence[str]) -> Sequence[str]:

@@ -108,7 +108,7 @@ def _place(target: str) -> tuple[str, str]:
     if target.startswith("/"):
         link = "/" + os.path.normpath(target).lstrip("/")
         return (f"{OUTSIDE}{link}", link) if link != "/" else ("", "")
-    below = PurePosixPath(target.removeprefix("~/"))
+    below = PurePosixPath(target.removeprefix("~/").lstrip("/"))
     if target == "~" or not below.parts:
         return "", ""
     return str(below if target.startswith("~/") else WORKDIR / below), ""

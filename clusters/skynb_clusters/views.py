@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from skynb.control.budgets import Budget
 from skynb.control.ledger import Money, Transaction
-from skynb.control.records import Record
+from skynb.control.records import Charge, Record
 from skynb.errors import ConflictError, NotFoundError
 from skynb.spec.infra import Infra
 from skynb.wire import (
@@ -23,6 +23,7 @@ from skynb.wire import (
     SshInfo,
 )
 from skynb_clusters.contract import SshEntry
+from skynb_clusters.deciders.money import price_row
 from skynb_clusters.reaper import Found
 from skynb_clusters.records import (
     JOB_FINAL,
@@ -142,7 +143,9 @@ def cost_info(tx: Transaction, record: Record, now: float) -> CostInfo:
 def charges_info(tx: Transaction, record: Record, now: float) -> list[ChargeInfo]:
     """The bill of a cluster, a line for each node and price, with what runs on unsettled."""
     nodes = {child.id: child for child in tx.children(record.id) if child.kind == "node"}
-    found = [
+    running = [charge for node in nodes.values() if (charge := _running(node, now)) is not None]
+    found = [*((charge, True) for charge in tx.charges(record.id)), *((charge, False) for charge in running)]
+    return [
         ChargeInfo(
             node=nodes[charge.record].name if charge.record in nodes else "",
             infra=str(Infra(str(price.get("cloud") or ""), price.get("region"), price.get("zone"))),
@@ -155,30 +158,20 @@ def charges_info(tx: Transaction, record: Record, now: float) -> list[ChargeInfo
             end=charge.end,
             seconds=charge.seconds,
             micro=charge.micro_usd,
-            settled=True,
+            settled=settled,
         )
-        for charge in tx.charges(record.id)
+        for charge, settled in found
         for price in (charge.price,)
     ]
-    for node in nodes.values():
-        offer, seconds = node.state_as(NodeState).offer, _unsettled(node, now)
-        if offer is not None and seconds:
-            running = ChargeInfo(
-                node=node.name,
-                infra=infra_of(offer),
-                instance_type=offer.instance_type,
-                spot=offer.spot,
-                hourly_micro=offer.hourly_micro,
-                as_of=offer.as_of,
-                source=offer.source,
-                begin=now - seconds,
-                end=now,
-                seconds=seconds,
-                micro=round(offer.hourly_micro * seconds / 3600),
-                settled=False,
-            )
-            found.append(running)
-    return found
+
+
+def _running(node: Record, now: float) -> Charge | None:
+    """What a machine has cost since its last settlement."""
+    offer, seconds = node.state_as(NodeState).offer, _unsettled(node, now)
+    if offer is None or not seconds:
+        return None
+    micro = round(offer.hourly_micro * seconds / 3600)
+    return Charge(node.id, price_row(offer), now - seconds, now, seconds, micro)
 
 
 def budget_info(budget: Budget) -> BudgetInfo:

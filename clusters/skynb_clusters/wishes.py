@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, cast
 
 import msgspec
@@ -41,8 +41,8 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
     stops: bool = False
 
     @classmethod
-    def of(cls, resources: Resources, autostop: Autostop | None, mounts: Iterable[str] = ()) -> Wishes:
-        """Of a task, with where its files go; UnsupportedError where its alternatives wish differently."""
+    def of(cls, resources: Resources, autostop: Autostop | None, *, outside: bool = False) -> Wishes:
+        """Of a task; UnsupportedError where its alternatives wish differently."""
         _, items = resources.alternatives()
         for key in _WISHED:
             if any(getattr(item, key) != getattr(items[0], key) for item in items):
@@ -61,7 +61,7 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
             images={region: one for region, one in by_region.items() if region is not None},
             disk_gib=int(item.disk_size or USUAL_DISK_GIB),
             disk_tier=item.disk_tier,
-            outside=any(target.startswith("/") for target in mounts),
+            outside=outside,
             stops=_stops(autostop),
         )
 
@@ -115,9 +115,9 @@ def read_task(config: dict[str, Any], secrets: dict[str, str]) -> Task:
     return task
 
 
-def targets_of(task: Task) -> list[str]:
-    """Where the files of this machine go."""
-    return list(task.get_local_to_remote_file_mounts() or ())
+def goes_outside(task: Task) -> bool:
+    """Whether files of this machine go elsewhere than below the home of the nodes."""
+    return any(target.startswith("/") for target in task.get_local_to_remote_file_mounts())
 
 
 def hooks_of(task: Task) -> tuple[dict[str, Any], ...]:

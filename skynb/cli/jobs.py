@@ -126,7 +126,7 @@ def queue(
         statuses=[status.upper() for status in statuses],
         name=name,
         limit=_MOST if everything else limit,
-        since=max((at for at in (_moment(since, "--since"), _moment(after, "--after")) if at), default=None),
+        since=max(filter(None, (_moment(since, "--since"), _moment(after, "--after"))), default=None),
         before=_moment(before, "--before"),
     )
     missing = sorted(set(job_ids) - {job.id for job in found})
@@ -218,6 +218,8 @@ def _moment(text: str | None, option: str) -> float | None:
     try:
         if text[-1:] in _UNITS:
             return time.time() - float(text[:-1]) * _UNITS[text[-1]]
+        if text.isdecimal() and len(text) < len("20261127"):
+            return time.time() - float(text)
         return datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError, OSError):
         what = f"{text!r} is no span like 2h and no date like 2026-11-27"

@@ -13,6 +13,8 @@ from skynb.cli.face import face
 
 if TYPE_CHECKING:
     from skynb.client.managed import ManagedLaunch
+    from skynb.notebooks.run import NotebookRun
+    from skynb.spec import Task
 
 _to = click.option("--to", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE")
 
@@ -48,7 +50,7 @@ def run(
     deadline: float | None,
     dryrun: bool,
     **fields: Any,
-) -> ManagedLaunch | None:
+) -> ManagedLaunch | NotebookRun:
     """Run a notebook on rented machines, cell by cell.
 
     What each cell gave is saved in FILE (NAME.job-N.ipynb) at once. After the loss of a machine it goes on at
@@ -78,9 +80,9 @@ def run(
 
         job = jobs.wait(handle.job_id)
         here.ended(job.status, final=job.final)
-        here.say(f"Notebook job {job.id} {job.status}, saved in {handle.output}")
-        here.insist(lambda: client.result(handle))
-    return None
+        here.say(f"Notebook job {job.id} {job.status}" + (f": {job.reason}" if job.reason else ""))
+        here.insist(handle.result)
+    return handle
 
 
 @nb.command()
@@ -88,14 +90,14 @@ def run(
 @_to
 @options.output
 @options.config
-def get(job: str, to: Path | None) -> None:
+def get(job: str, to: Path | None) -> NotebookRun:
     """Save a notebook that was handed over, as far as it has come, in FILE (NAME.job-N.ipynb)."""
     from skynb import nb as client
 
-    face().say(f"Saved in {client.get(job, to).output}")
+    return client.get(job, to)
 
 
-def _base(fields: dict[str, Any], setup: str | None) -> Any:
+def _base(fields: dict[str, Any], setup: str | None) -> Task:
     """Where it runs, by the options; a cell above, as for launch, has no part in it."""
     task = task_from((), fields)
     if setup:

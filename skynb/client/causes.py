@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from skynb.client.words import dollars, hourly, moment, span
+from skynb.client.words import dollars, hourly, megabytes, moment, span
 from skynb.tables import Paint, html_table, text_table
 from skynb.wire import ClusterInfo, EventInfo
 
@@ -323,7 +323,7 @@ _TOLD: dict[str, tuple[bool, Callable[[Mapping[str, Any]], str], bool]] = {
     "job.submit": (True, _plain("job {job} was handed to the head node"), False),
     "files.going": (
         True,
-        lambda data: f"{data.get('sent', 0) / 1e6:,.1f} of {data.get('of', 0) / 1e6:,.1f} MB of files sent",
+        lambda data: f"{megabytes(data.get('sent', 0), data.get('of', 0))} of files sent",
         False,
     ),
     "files.laid": (False, _laid, False),

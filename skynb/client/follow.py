@@ -12,6 +12,7 @@ import msgspec
 
 from skynb.client.http import Connection, SseEvent, Stream, segment
 from skynb.client.logs import log_stream
+from skynb.client.words import megabytes
 from skynb.wire import ClusterInfo, EventInfo, JobInfo, LogLine
 
 if TYPE_CHECKING:
@@ -145,9 +146,7 @@ _WORDS: dict[str, Callable[[dict[str, Any]], str]] = {
     "launch.try": _attempt,
     "launch.won": lambda data: f"{_machine(data.get('offer') or {})} came first",
     "launch.waiting": lambda data: f"no machines anywhere; again in {data.get('pause_s', 0):g} s",
-    "files.going": lambda data: (
-        f"{data.get('sent', 0) / 1e6:,.1f} of {data.get('of', 0) / 1e6:,.1f} MB of files sent"
-    ),
+    "files.going": lambda data: f"{megabytes(data.get('sent', 0), data.get('of', 0))} of files sent",
     "files.laid": lambda data: f"{data.get('files')} files laid, {data.get('sent', 0) / 1e6:,.1f} MB sent",
     "budget.spent": lambda _: "the budget is used up: the cluster ends",
     "launch.failed": lambda _: "no machines could be had",

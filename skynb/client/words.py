@@ -49,6 +49,11 @@ def micro(dollars: float, where: str) -> int:
     return round(dollars * 1_000_000)
 
 
+def megabytes(sent: float, of: float) -> str:
+    """How far something has come, of so many bytes: `12.0 of 80.5 MB`."""
+    return f"{sent / 1e6:,.1f} of {of / 1e6:,.1f} MB"
+
+
 def hourly(micro: int) -> str:
     """A price per hour."""
     return f"{dollars(micro)}/h"

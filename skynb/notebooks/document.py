@@ -25,7 +25,8 @@ class Document:
                 "that is no notebook of format 4", where=where, mend="Open and save it in Jupyter"
             )
         about = content.get("metadata") or {}
-        language = (about.get("language_info") or about.get("kernelspec") or {}).get("name", "python")
+        spec, info = about.get("kernelspec") or {}, about.get("language_info") or {}
+        language = info.get("name") or spec.get("language") or "python"
         if "python" not in str(language).lower():
             raise SpecError(f"notebooks in {language!r} are not run", where=where, mend="Python ones are")
         self.content = {**content, "cells": [{**cell, "source": _text(cell.get("source"))} for cell in cells]}

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skynb.client.http import Connection
 from skynb.client.logs import Lines
-from skynb.client.managed import log_lines
-from skynb.errors import SpecError
+from skynb.client.managed import is_over, log_lines
+from skynb.client.waiting import until
+from skynb.errors import JobFailed, SpecError
 from skynb.notebooks.document import Document
 from skynb.notebooks.node import journal
 
@@ -82,6 +83,25 @@ class NotebookRun:
             f"get what there is: {program} nb get {self.job_id}; cancel: {program} jobs cancel {self.job_id}"
         )
 
+    def result(self, timeout: float | None = None) -> ManagedInfo:
+        """Wait for the end, with all that the cells gave in `output`; JobFailed, TimeoutError."""
+        job = until(lambda: is_over(self._connection, self.job_id), timeout, f"notebook job {self.job_id}")
+        self.collect()
+        if job.status != "SUCCEEDED":
+            what = f"notebook job {job.id} ended as {job.status}"
+            raise JobFailed(what, why=job.reason or None, mend=f"{self.output} shows what its cells gave")
+        return job
+
+    def to_dict(self) -> dict[str, Any]:
+        """Job and file in plain JSON types."""
+        return {"job_id": self.job_id, "name": self._job.name, "output": str(self.output)}
+
+    def __str__(self) -> str:
+        return f"notebook job {self.job_id} ({self._job.name}), saved in {self.output}"
+
+    def __repr__(self) -> str:
+        return f"<NotebookRun {self}>"
+
     def collect(self) -> Document:
         """The notebook as far as it has come; SpecError if it has not begun. `output` is written."""
         for _ in self.lines(follow=False):
@@ -104,7 +124,7 @@ class NotebookRun:
 class _Journal(Lines):
     """Lines that hand over what the journal says."""
 
-    def __init__(self, ranks: int, take: Any) -> None:
+    def __init__(self, ranks: int, take: Callable[[dict[str, Any]], None]) -> None:
         super().__init__(ranks)
         self._take = take
 

@@ -12,6 +12,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from tests.support.notebooks import output_of
+
 BINDER = Path(__file__).resolve().parents[2] / "binder"
 
 
@@ -44,18 +46,12 @@ def place(tmp_path_factory):
     return folder
 
 
-def shown(place: Path, fragment: str) -> str:
-    """All text that the first cell with this fragment put out."""
-    cells = nbformat.read(place / "out.ipynb", 4).cells
-    cell = next(cell for cell in cells if fragment in cell.source)
-    return "\n".join(str(o.get("text") or o.get("data", {}).get("text/plain", "")) for o in cell.outputs)
-
-
 @pytest.mark.timeout(300)
 def test_the_notebook_went_on_on_another_machine(place):
     """The log tells both attempts, the history why there were two, and the verdict is a success."""
-    assert "--- attempt 2 ---" in shown(place, "%sky nb run")
-    told = shown(place, "%sky jobs why")
+    executed = nbformat.read(place / "out.ipynb", 4)
+    assert "--- attempt 2 ---" in output_of(executed, "%sky nb run")
+    told = output_of(executed, "%sky jobs why")
     assert "machines were lost 1 times" in told
     assert "attempt 2 did the work" in told
 

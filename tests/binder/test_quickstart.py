@@ -10,6 +10,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from tests.support.notebooks import output_of
+
 BINDER = Path(__file__).resolve().parents[2] / "binder"
 
 
@@ -26,16 +28,6 @@ def executed(tmp_path_factory):
     )
     assert ran.returncode == 0, ran.stderr[-3000:]
     return nbformat.read(output, 4)
-
-
-def output_of(notebook, fragment: str) -> str:
-    """All text that the first cell with this fragment put out."""
-    cell = next(cell for cell in notebook.cells if fragment in cell.source)
-    texts = []
-    for output in cell.outputs:
-        texts.append(output.get("text", ""))
-        texts.append(output.get("data", {}).get("text/plain", ""))
-    return "\n".join(texts)
 
 
 @pytest.mark.timeout(300)

@@ -3,10 +3,10 @@
 import pytest
 
 from skynb.errors import UnsupportedError
-from skynb.spec import Resources
+from skynb.spec import Resources, Task
 from skynb_clusters.contract import Capabilities
 from skynb_clusters.records import Autostop, ClusterSpec
-from skynb_clusters.wishes import Wishes
+from skynb_clusters.wishes import Wishes, goes_outside
 
 ABLE = Capabilities(
     stop=True,
@@ -74,10 +74,11 @@ def test_alternatives_wish_the_same():
 
 def test_files_anywhere_want_machines_of_their_own():
     """A path outside of the home is for infra whose machines are the cluster's alone."""
-    wishes = Wishes.of(Resources.parse({}, "resources"), None, ["~/in", "/data"])
+    task = Task(run="true", file_mounts={"~/in": "x", "/data": "y"})
+    wishes = Wishes.of(task.resources, None, outside=goes_outside(task))
     assert wishes.unmet("able", ABLE) is None
     assert wishes.unmet("plain", PLAIN).where == "file_mounts"
-    assert Wishes.of(Resources.parse({}, "resources"), None, ["~/in", "x"]).unmet("plain", PLAIN) is None
+    assert not goes_outside(Task(run="true", file_mounts={"~/in": "x", "y": "y", "/bucket": "s3://b"}))
 
 
 def test_a_cluster_keeps_its_wishes():

@@ -94,7 +94,7 @@ def test_a_notebook_killed_in_its_cells_gives_what_an_undisturbed_one_does(serve
         card = until(lambda n=attempt: machine_of(server.home, handle.job_id, n), 60, "the machine")
         os.kill(card["init_pid"], signal.SIGKILL)
     rest = list(lines)
-    assert nb.result(handle, timeout=120).recoveries == deaths
+    assert handle.result(timeout=120).recoveries == deaths
     assert gave(handle.output) == gave(undisturbed(notebook))
     last = deaths + 1
     assert [one["attempt"] for one in about(handle.output)] == [1, 1, 2, 3, last, last]
@@ -131,12 +131,24 @@ def test_parameters_go_in_and_outputs_come_out(tmp_path, capsys):
     assert next(jobs.tail_logs(number, tail=1)).startswith("[3/3] done")
 
 
+def test_a_kernel_of_any_name_may_be_pythons(tmp_path):
+    """An environment's own kernelspec names its language; `-o json` says where the file is."""
+    notebook = written(tmp_path / "own.ipynb", ["40 + 2"])
+    content = json.loads(notebook.read_text())
+    content["metadata"] = {"kernelspec": {"name": "my-env", "language": "python", "display_name": "Mine"}}
+    notebook.write_text(json.dumps(content))
+    handle = nb.run(notebook, task=HERE)
+    assert handle.result(timeout=60).status == "SUCCEEDED"
+    assert gave(handle.output)[0][2][0]["data"]["text/plain"] == "42"
+    assert handle.to_dict() == {"job_id": handle.job_id, "name": "own", "output": str(handle.output)}
+
+
 def test_a_failing_cell_ends_it_with_all_outputs_kept(tmp_path):
     """The verdict is a failure; the file has the traceback and what went before; the rest did not run."""
     notebook = written(tmp_path / "bad.ipynb", ["print('kept')", "1 / 0", "print('never')"])
     handle = nb.run(notebook, task=HERE)
     with pytest.raises(JobFailed, match="ended as FAILED"):
-        nb.result(handle, timeout=60)
+        handle.result(timeout=60)
     first, second, third = gave(handle.output)
     assert first[2][0]["text"] == "kept\n"
     assert (second[2][0]["output_type"], second[2][0]["ename"]) == ("error", "ZeroDivisionError")
@@ -148,7 +160,7 @@ def test_a_dead_kernel_is_said(tmp_path):
     notebook = written(tmp_path / "dead.ipynb", ["print('kept')", "import os; os._exit(7)"])
     handle = nb.run(notebook, task=HERE)
     with pytest.raises(JobFailed):
-        nb.result(handle, timeout=90)
+        handle.result(timeout=90)
     assert gave(handle.output)[1][2][0]["ename"] == "DeadKernel"
 
 
@@ -177,7 +189,7 @@ def test_bad_parameters_are_refused(tmp_path, cells, parameters, says):
         ('{"cells": [], "nbformat": 3}', "format 4"),
         (
             '{"cells": [], "nbformat": 4, "metadata": {"kernelspec": {"name": "ir", "language": "R"}}}',
-            "in 'ir'",
+            "in 'R'",
         ),
     ],
 )

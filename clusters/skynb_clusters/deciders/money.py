@@ -114,7 +114,7 @@ def settle(
         micro_usd=amount,
         begin=begin,
         end=end,
-        price=_price(offer),
+        price=price_row(offer),
         rehearsed=offer.rehearsed,
     )
     entries.append(settled)
@@ -142,7 +142,8 @@ def _billed_until(state: NodeState, now: float) -> float:
     return next(at for at in known if at is not None)
 
 
-def _price(offer: Offer) -> dict[str, Any]:
+def price_row(offer: Offer) -> dict[str, Any]:
+    """The price row of an offer, as the ledger keeps it with what it cost."""
     return {
         "cloud": offer.cloud,
         "region": offer.region,

@@ -193,12 +193,12 @@ class JobKind:
             "setup": spec.setup,
             "setup_key": None if spec.fresh_setup else files,
             "run": spec.run,
-            "hooks": list(spec.hooks),
             "env": spec.envs,
             "secret_env": secrets,
             "task_id": spec.task_id,
             "workdir": bool(spec.workdir),
             "user": spec.user,
+            **({"hooks": list(spec.hooks)} if spec.hooks else {}),
         }
 
 

@@ -50,7 +50,6 @@ def _way(transport: SshTransport) -> list[str] | None:
         "IdentitiesOnly": "yes",
         "IdentityFile": f'"{entry.key_file}"',
         "ControlPath": "none",
-        "Ciphers": "^aes128-gcm@openssh.com,aes256-gcm@openssh.com",
         "ServerAliveInterval": "15",
         "LogLevel": "ERROR",
     }

@@ -56,7 +56,7 @@ class Run:
 
     def run(self) -> int:
         """All cells, in order."""
-        _say(line({"event": "notebook", "content": self._notebook}))
+        _log.say(line({"event": "notebook", "content": self._notebook}))
         finished = {at: one["print"] for at, one in self._before.items() if one.get("status") == "done"}
         plan = steps(self._code, finished)
         if all(step.action == "keep" for step in plan):
@@ -74,10 +74,10 @@ class Run:
         place = f"[{number}/{len(self._code)}]"
         if step.action == "keep":
             self._restore(cell, step, number)
-            _say(f"{place} kept from attempt {self._before[step.at].get('attempt', 1)}\n")
+            _log.say(f"{place} kept from attempt {self._before[step.at].get('attempt', 1)}\n")
             return True
         head = next(iter(cell.source.strip().splitlines()), "")[:_HEAD]
-        _say(f"{place} {head}" + (f"  ({step.why})" if step.why else "") + "\n")
+        _log.say(f"{place} {head}" + (f"  ({step.why})" if step.why else "") + "\n")
         begun = time.time()
         status = self._execute(client, cell, step.at, number)
         again = step.action == "again" and status == "done"
@@ -85,20 +85,20 @@ class Run:
             self._restore(cell, step, number)
         took = round(time.time() - begun, 3)
         self._tell(step, number, status, took, again=again)
-        _say(f"{place} {status} in {took:.1f} s\n")
+        _log.say(f"{place} {status} in {took:.1f} s\n")
         return status == "done"
 
     def _execute(self, client: _Client, cell: Any, index: int, number: int) -> str:
         try:
             client.execute_cell(cell, index, execution_count=number)
         except CellExecutionError:
-            _say("\n".join(cell.outputs[-1].get("traceback", ())).replace(MARK, "?") + "\n")
+            _log.say("\n".join(cell.outputs[-1].get("traceback", ())).replace(MARK, "?") + "\n")
             return "error"
         except DeadKernelError:
             text = "The kernel of this notebook died while the cell ran."
             told = {"ename": "DeadKernel", "evalue": text, "traceback": [text]}
             cell.outputs.append(nbformat.v4.new_output("error", **told))
-            _say(f"{text}\n")
+            _log.say(f"{text}\n")
             return "error"
         return "done"
 
@@ -137,7 +137,7 @@ class Run:
                 "execution_count": number,
             }
         self._save()
-        _say(line(record))
+        _log.say(line(record))
 
     def _save(self) -> None:
         draft = self._output.with_name(f".{self._output.name}.{os.getpid()}")
@@ -150,15 +150,25 @@ class _Client(NotebookClient):
 
     def process_message(self, msg: Any, cell: Any, cell_index: int) -> Any:
         if msg["msg_type"] == "stream":
-            _say(msg["content"]["text"].replace(MARK, "?"), begin=False)
+            _log.pass_on(msg["content"]["text"].replace(MARK, "?"))
         return super().process_message(msg, cell, cell_index)
 
 
-_open_line = [False]
+class _Log:
+    """Standard output: lines of ours, and what cells print, which need not end in one."""
+
+    def __init__(self) -> None:
+        self._open = False
+
+    def say(self, text: str) -> None:
+        """Lines of our own."""
+        self.pass_on(("\n" if self._open else "") + text)
+
+    def pass_on(self, text: str) -> None:
+        """What a cell printed, as it is."""
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        self._open = not text.endswith("\n") if text else self._open
 
 
-def _say(text: str, *, begin: bool = True) -> None:
-    """Write to the log; `begin` on a line of its own."""
-    sys.stdout.write(("\n" if begin and _open_line[0] else "") + text)
-    sys.stdout.flush()
-    _open_line[0] = bool(text) and not text.endswith("\n")
+_log = _Log()
