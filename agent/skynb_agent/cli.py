@@ -30,7 +30,6 @@ def _parser() -> argparse.ArgumentParser:
     shared.add_argument("--root", help="the agent's private folder")
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("start", parents=[shared], help="make sure that the daemon runs; print its facts")
-    verbs.add_parser("serve", parents=[shared], help=argparse.SUPPRESS)
     stop = verbs.add_parser("stop", parents=[shared], help="end the daemon; jobs keep running")
     stop.add_argument("--kill", action="store_true", help="end jobs and services too")
     verbs.add_parser("rpc", parents=[shared], help="frames between standard streams and the daemon")
@@ -47,8 +46,6 @@ def _run(options: argparse.Namespace, root: Path) -> int:
     verb = options.verb
     if verb == "start":
         print(json.dumps(daemon.start(root)), flush=True)
-    elif verb == "serve":
-        return daemon.serve(root)
     elif verb == "stop":
         facts = daemon.stop(root, kill=options.kill)
         print(json.dumps({"stopped": facts is not None, **(facts or {})}), flush=True)

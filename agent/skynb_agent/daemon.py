@@ -5,40 +5,42 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
-import subprocess
 import sys
 import time
+import traceback
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
 from skynb_agent import config, files, processes
 from skynb_agent.protocol import Decoder, encode, request
 
 SOCKET = "agent.sock"
 START_WITHIN_S = 10.0
-_PROGRAM = str(Path(sys.argv[0]).absolute())  # taken before anybody changes folder
 _PASSED_ON = ("PATH", "LANG", "TZ", "LC_ALL", "TMPDIR")
 
 
 def start(root: Path) -> dict[str, Any]:
-    """Make sure that a daemon serves `root` and return its facts; TimeoutError if it stays silent."""
+    """Make sure that a daemon serves `root` and return its facts; TimeoutError if it stays silent.
+
+    A new daemon is a fork of this process: nothing is loaded twice, and the infra finds it by the marks in
+    the environment that this process was started with.
+    """
     os.chdir(root)  # the socket is reached by a relative path, whose length is bounded
     with Path("start.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         facts = ask("hello")
         if facts is not None:
             return _shown(facts, started=False)
-        config.load(Path.cwd())
-        child = _spawn(root)
+        child = _fork(root, config.load(root))
         deadline = time.monotonic() + START_WITHIN_S
         while time.monotonic() < deadline:
             facts = ask("hello")
             if facts is not None:
                 return _shown(facts, started=True)
-            if child.poll() is not None:
-                raise RuntimeError(
-                    f"the agent ended with code {child.returncode} at once; see {root}/agent.log"
-                )
+            code = _ended(child)
+            if code is not None:
+                raise RuntimeError(f"the agent ended with code {code} at once; see {root}/agent.log")
             time.sleep(0.02)
     raise TimeoutError(f"the agent did not answer within {START_WITHIN_S:g} s; see {root}/agent.log")
 
@@ -73,10 +75,43 @@ def ask(method: str, params: dict[str, Any] | None = None, timeout_s: float = 5.
             return None
 
 
-def serve(root: Path) -> int:
-    """Be the daemon of `root`; called in the process that `start` made. 1 if another one is there."""
-    os.chdir(root)
+def _fork(root: Path, settings: config.Config) -> int:
+    """The number of a new process that becomes the daemon of `root`."""
+    sys.stdout.flush()
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        _detach(settings)
+        code = _serve(root)
+    except BaseException:  # noqa: BLE001 - whatever it was, agent.log must say it
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)  # what waits above in the stack is the parent's
+
+
+def _detach(settings: config.Config) -> None:
+    """Keep nothing of whoever asked: session, files, or variables beyond a few and the infra's own."""
+    os.setsid()
     os.umask(0o022)
+    log = os.open("agent.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for number, source in enumerate((nothing, log, log)):
+        os.dup2(source, number)
+    for name in os.listdir("/dev/fd"):  # noqa: PTH208 - numbers, not paths
+        if int(name) > 2:  # the three standard streams stay
+            with suppress(OSError):  # the one by which they were listed
+                os.close(int(name))
+    kept = {key: os.environ[key] for key in _PASSED_ON if key in os.environ}
+    os.environ.clear()
+    os.environ.update({**kept, **settings.env})
+
+
+def _serve(root: Path) -> int:
+    """Be the daemon of `root` to its end. 1 if another one is there."""
     lock = Path("daemon.lock").open("a")  # noqa: SIM115 - held for as long as this process lives
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -86,26 +121,18 @@ def serve(root: Path) -> int:
 
     from skynb_agent.agent import Agent
 
-    settings = config.load(Path.cwd())
+    settings = config.load(root)
     files.private_folder(settings.root / "jobs")
     asyncio.run(Agent(settings).run())
     return 0
 
 
-def _spawn(root: Path) -> subprocess.Popen[bytes]:
-    env = {key: os.environ[key] for key in _PASSED_ON if key in os.environ}
-    env.update(config.load(root).env)  # the marks by which the infra knows what runs on this node
-    with Path("agent.log").open("ab") as log:
-        os.fchmod(log.fileno(), 0o600)
-        return subprocess.Popen(
-            [sys.executable, "-E", "-s", _PROGRAM, "serve", "--root", str(root)],
-            cwd=root,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+def _ended(child: int) -> Optional[int]:
+    """The exit code of a child, None while it runs."""
+    pid, status = os.waitpid(child, os.WNOHANG)
+    if not pid:
+        return None
+    return os.WEXITSTATUS(status) if os.WIFEXITED(status) else -os.WTERMSIG(status)
 
 
 def _alive(pid: int) -> bool:

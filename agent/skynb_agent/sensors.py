@@ -11,7 +11,6 @@ import os
 import shutil
 import subprocess
 import time
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
@@ -106,6 +105,8 @@ def _lives(pid: Any) -> bool:
 
 def _executing(card: Dict[str, Any]) -> Optional[bool]:
     """Whether a kernel of this server is busy; None if it does not say. It is asked on this host only."""
+    import urllib.request  # costs as much as half of the agent, and few nodes have a Jupyter server
+
     address = f"http://127.0.0.1:{card.get('port')}{card.get('base_url') or '/'}api/kernels"
     request = urllib.request.Request(address, headers={"Authorization": f"token {card.get('token') or ''}"})
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))

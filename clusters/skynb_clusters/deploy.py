@@ -16,7 +16,7 @@ from skynb_clusters.contract import Transport
 START_SECONDS = 30.0
 
 # Runs on the node, as it stands here: reads a list of files from standard input, writes each whole, becomes
-# the agent's `start`.
+# the agent's `start`, in the environment by which the infra knows what runs on its machine.
 _RECEIVE = """
 import json, os, sys
 stream = sys.stdin.buffer
@@ -28,7 +28,8 @@ for entry in manifest["files"]:
     with os.fdopen(os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(stream.read(entry["size"]))
     os.replace(path + ".new", path)
-os.execv(sys.executable, [sys.executable, os.path.join(root, "agent.pyz"), "start", "--root", root])
+program = [sys.executable, "-E", "-s", "-S", os.path.join(root, "agent.pyz"), "start", "--root", root]
+os.execve(sys.executable, program, {**os.environ, **manifest["env"]})
 """
 
 
@@ -40,9 +41,10 @@ def start_agent(transport: Transport, config: Mapping[str, Any]) -> dict[str, An
     files = {"agent.pyz": agent_zipapp(), "config.json": json.dumps(config).encode()}
     manifest = {
         "root": transport.root,
+        "env": config.get("env") or {},
         "files": [{"name": name, "size": len(data)} for name, data in files.items()],
     }
-    process = transport.exec([*transport.python, "-c", _RECEIVE])
+    process = transport.exec([*transport.python, "-E", "-s", "-S", "-c", _RECEIVE])
     try:
         for data in (json.dumps(manifest).encode() + b"\n", *files.values()):
             process.stdin.write(data)

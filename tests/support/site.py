@@ -116,7 +116,7 @@ class Site:
 
     def kill_agent(self, rank: int) -> bool:
         """SIGKILL the agent of a node; False if there is none yet."""
-        return self._kill_by(rank, lambda command: "agent.pyz" in command and " serve " in command)
+        return self._kill_by(rank, lambda command: "agent.pyz" in command and " start " in command)
 
     def kill_rank(self, rank: int, text: str) -> bool:
         """SIGKILL a process of a job whose command line holds `text`."""

@@ -100,18 +100,17 @@ class LocalProvider(Provider):
                 address = _address(machine_id, self._addresses())
                 card = _Card(id=machine_id, token=request.token, tags=dict(request.tags), address=address)
                 self._write(place, card)
+            elif not card.init_pid:
+                end_marked(f"{_MARK}={card.id}", grace_s=0)  # what a creation that was cut short left behind
             if not card.init_pid:
                 self._boot(place, card)
             return self._machine(place, card)
 
     def list(self, tags: Mapping[str, str], region: str | None = None) -> Listing:
-        machines = []
-        for place in self._places():
-            with self._lock():
-                card = self._card(place)
-                if card is not None and tags.items() <= card.tags.items():
-                    machines.append(self._machine(place, card))
-        return Listing(tuple(machines))
+        with self._lock():
+            cards = [(place, card) for place in self._places() if (card := self._card(place))]
+            ours = [(place, card) for place, card in cards if tags.items() <= card.tags.items()]
+            return Listing(tuple(self._machine(place, card) for place, card in ours))
 
     def start(self, machine: Machine) -> None:
         place = self._folder / machine.id
@@ -121,6 +120,7 @@ class LocalProvider(Provider):
                 raise ProviderError(f"there is no local machine {machine.id}", retryable="no")
             if self._machine(place, card).state != "running":
                 card.ended_by = ""
+                end_marked(f"{_MARK}={card.id}", grace_s=0)  # what a crash left behind
                 self._boot(place, card)
 
     def stop(self, machine: Machine) -> None:
@@ -168,7 +168,6 @@ class LocalProvider(Provider):
         return [sys.executable, "-m", "skynb_clusters.providers.local", mode, str(self._folder), machine.id]
 
     def _boot(self, place: Path, card: _Card) -> None:
-        end_marked(f"{_MARK}={card.id}", grace_s=0)  # what a crash left behind
         born = subprocess.run(  # the shell leaves at once, so its init is nobody's child here
             ["/bin/sh", "-c", f"( {_INIT} ) </dev/null >>init.log 2>&1 & echo $!"],
             stdin=subprocess.DEVNULL,
