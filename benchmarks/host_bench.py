@@ -9,7 +9,9 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from statistics import median
 
 from measures import Row, first_line
 from scratch import Home, home
@@ -53,14 +55,15 @@ def sync() -> Iterator[Row]:
         _fill(work)
         list(here.pieces(here.launch("true", "bench", ON_POOL)))
         pairs: dict[str, tuple[list[float], list[float]]] = {}
-        for turn in range(2):
+        for turn in range(4):
             for what in ("first", "unchanged", "1 MiB changed"):
                 _change(work, what, turn)
                 ours, theirs = pairs.setdefault(what, ([], []))
-                ours.append(_sent(here, work))
-                theirs.append(_rsync(here, work))
+                sides = [(ours, _sent), (theirs, partial(_rsync, to=f"by-rsync-{turn}"))]
+                for taken, send in sides if turn % 2 else reversed(sides):  # neither is always the first
+                    taken.append(send(here, work))
         for what, (ours, theirs) in pairs.items():
-            ratio = min(ours) / min(theirs)
+            ratio = median(our / their for our, their in zip(ours, theirs, strict=True))
             yield Row(f"workdir of 1 GiB, {what}", "", ours, note=f"{ratio:.2f} x rsync")
             yield Row("  rsync -a over ssh", "", theirs)
 
@@ -111,10 +114,10 @@ def _sent(here: Home, work: Path) -> float:
     return first_line(here, lambda: here.launch("ls | head -1", "bench", ON_POOL, workdir=str(work)))
 
 
-def _rsync(here: Home, work: Path) -> float:
+def _rsync(here: Home, work: Path, to: str) -> float:
     key, address = here.rsync_to
     remote = f"ssh -i {key} -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
-    argv = ["rsync", "-a", "--delete", "-e", remote, f"{work}/", f"root@{address}:/root/by-rsync/"]
+    argv = ["rsync", "-a", "--delete", "-e", remote, f"{work}/", f"root@{address}:/root/{to}/"]
     start = time.perf_counter()
     subprocess.run(argv, check=True)
     return (time.perf_counter() - start) * 1e3

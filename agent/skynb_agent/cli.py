@@ -19,7 +19,9 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return _run(options, root)
     except (OSError, ValueError, RuntimeError) as error:
-        print(f"agent: {error}", file=sys.stderr)
+        print(f"agent: {error}", file=sys.stderr, flush=True)
+        if options.verb == "lay":
+            os._exit(1)  # its reader of standard input may never wake
         return 1
 
 

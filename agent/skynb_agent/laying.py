@@ -15,9 +15,11 @@ import fcntl
 import hashlib
 import json
 import os
+import queue
 import re
 import shutil
 import subprocess
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -26,6 +28,7 @@ from typing import Any, BinaryIO, Dict, Iterator, List, NamedTuple, Optional, Se
 from skynb_agent.streams import UnsafeError, resolves_inside
 
 _KEPT_S = 86400.0
+_PIECES_AHEAD = 2
 _LEAD = """
 mkdir -p "$(dirname "$1")" || exit
 if [ -L "$1" ]; then
@@ -64,8 +67,10 @@ def lay(source: BinaryIO, sink: BinaryIO, root: Path, home: Path) -> Dict[str, i
                 lacking.setdefault(one.sha, one)
         sink.write(json.dumps({"lacking": [*lacking]}).encode() + b"\n")
         sink.flush()
-        for one in lacking.values():
-            attempt.write(one.place, _received(source, one.sha, one.size))
+        for one, data in zip(lacking.values(), _ahead(source, [one.size for one in lacking.values()])):
+            if hashlib.sha256(data).hexdigest() != one.sha:
+                raise ValueError("a file arrived damaged")
+            attempt.write(one.place, data)
             here[one.sha] = one.place
         for one in needed:
             if here[one.sha] != one.place:
@@ -351,11 +356,20 @@ def _put(draft: Path, place: Path) -> None:
         beside.replace(place)
 
 
-def _received(source: BinaryIO, sha: str, size: int) -> bytes:
-    """The next piece of the stream, whole."""
-    data = source.read(size)
-    if len(data) != size:
-        raise ValueError("the stream ended early")
-    if hashlib.sha256(data).hexdigest() != sha:
-        raise ValueError("a file arrived damaged")
-    return data
+def _ahead(source: BinaryIO, sizes: List[int]) -> Iterator[bytes]:
+    """The next pieces of the stream, each whole, read while the one before is worked on. ValueError."""
+    coming: queue.Queue[bytes] = queue.Queue(_PIECES_AHEAD)
+
+    def read() -> None:
+        for size in sizes:
+            try:
+                coming.put(source.read(size))
+            except (OSError, ValueError):  # it broke, or was closed as nobody wants more
+                coming.put(b"")
+
+    threading.Thread(target=read, daemon=True).start()
+    for size in sizes:
+        data = coming.get()
+        if len(data) != size:
+            raise ValueError("the stream ended early")
+        yield data

@@ -7,13 +7,17 @@ were looked at lately, name the packs that they need; what nobody names goes.
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Collection, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 
 from skynb.control.clock import new_id
 
 PIECE = 4 << 20
+_WAITING = 8  # pieces in memory
+_STRETCH = 16 << 20  # bytes between looks at what can go from memory
 Place = tuple[str, int, int]  # pack, offset, bytes
 
 
@@ -34,6 +38,7 @@ class Packs:
     def read(self, places: Collection[Place]) -> Iterator[bytes]:
         """The pieces in these places, in order. ValueError for one that is not whole."""
         open_packs: dict[str, IO[bytes]] = {}
+        read = 0
         try:
             for pack, at, size in places:
                 if pack not in open_packs:
@@ -43,6 +48,9 @@ class Packs:
                 if len(data) != size:
                     raise ValueError(f"{pack} is not whole")
                 yield data
+                read += size
+                if read // _STRETCH != (read - size) // _STRETCH:
+                    _let_go(open_packs[pack])
         finally:
             for file in open_packs.values():
                 file.close()
@@ -55,7 +63,7 @@ class Packs:
 
 
 class Draft:
-    """A pack that is being written, by one thread."""
+    """A pack that is being written, while whoever adds to it reads on."""
 
     def __init__(self, path: Path) -> None:
         self.name = path.name
@@ -63,6 +71,8 @@ class Draft:
         self._draft = path.with_name(f".{path.name}")
         self._file: IO[bytes] | None = None
         self._end = 0
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="pack")
+        self._writing: deque[Future[None]] = deque()
 
     @property
     def file_name(self) -> str:
@@ -70,28 +80,51 @@ class Draft:
         return self._draft.name
 
     def add(self, data: bytes) -> Place:
-        """Keep a piece; where it will be."""
+        """Keep a piece; where it will be. OSError if an earlier one could not be written."""
         if self._file is None:
             handle = os.open(self._draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             self._file = os.fdopen(handle, "wb", buffering=0)
-        view = memoryview(data)
-        while view:
-            view = view[self._file.write(view) :]
+        if len(self._writing) > _WAITING:
+            self._writing.popleft().result()
         place = (self.name, self._end, len(data))
         self._end += len(data)
+        settle = place[1] // _STRETCH != self._end // _STRETCH
+        self._writing.append(self._writer.submit(_write, self._file, data, settle=settle))
         return place
 
     def keep(self) -> None:
         """All of it is on the disk when this returns."""
         if self._file is not None:
+            for write in self._writing:
+                write.result()
             os.fsync(self._file.fileno())
-            self._file.close()
-            self._file = None
+            self._close()
             self._draft.replace(self._path)
 
     def drop(self) -> None:
         """Forget it; after `keep` this does nothing."""
         if self._file is not None:
+            self._close()
+            self._draft.unlink(missing_ok=True)
+
+    def _close(self) -> None:
+        self._writer.shutdown(cancel_futures=True)
+        if self._file is not None:
             self._file.close()
             self._file = None
-            self._draft.unlink(missing_ok=True)
+
+
+def _write(file: IO[bytes], data: bytes, *, settle: bool) -> None:
+    """settle: have the disk take what there is, so that not all of it is left for the end."""
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) :]
+    if settle:
+        os.fsync(file.fileno())
+        _let_go(file)
+
+
+def _let_go(file: IO[bytes]) -> None:
+    """What was written or read once needs no memory: filling a gigabyte of it costs more than the disk."""
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

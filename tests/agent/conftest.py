@@ -147,8 +147,15 @@ class Node:
         (self.root / "config.json").chmod(0o600)
 
     def verb(self, *words: str, stdin: bytes = b"", check: bool = True) -> subprocess.CompletedProcess[bytes]:
-        argv = [self.python, str(self.cluster.pyz), words[0], "--root", str(self.root), *words[1:]]
-        return subprocess.run(argv, input=stdin, capture_output=True, check=check, timeout=60)
+        return subprocess.run(self._argv(*words), input=stdin, capture_output=True, check=check, timeout=60)
+
+    def begin(self, *words: str) -> subprocess.Popen[bytes]:
+        """A verb whose standard streams stay open."""
+        pipe = subprocess.PIPE
+        return subprocess.Popen(self._argv(*words), stdin=pipe, stdout=pipe, stderr=pipe)
+
+    def _argv(self, verb: str, *words: str) -> list[str]:
+        return [self.python, str(self.cluster.pyz), verb, "--root", str(self.root), *words]
 
     def start(self) -> dict[str, Any]:
         facts: dict[str, Any] = json.loads(self.verb("start").stdout)

@@ -88,3 +88,13 @@ def test_nothing_is_written_through_a_link(solo, tmp_path):
     done = solo.verb("lay", stdin=told(files=[("d/f", b"1")]), check=False)
     assert (done.returncode, list(tmp_path.glob("f"))) == (1, [])
     assert b"leads outside through a link" in done.stderr
+
+
+def test_a_stream_that_goes_on_is_refused_at_once(solo):
+    """What arrives damaged is said while the rest is still to come."""
+    stream = told(files=[("f", b"xyz"), ("g", b"1" * 4096)])
+    with solo.begin("lay") as child:
+        child.stdin.write(stream.partition(b"\n")[0] + b"\n" + b"xy!")
+        child.stdin.flush()
+        assert child.wait(20) == 1
+        assert child.stderr.read() == b"agent: a file arrived damaged\n"

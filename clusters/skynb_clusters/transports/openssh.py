@@ -5,6 +5,7 @@ Only for streams of files. Everything else shares one connection a node, which i
 
 from __future__ import annotations
 
+import fcntl
 import select
 import shlex
 import shutil
@@ -19,6 +20,9 @@ from skynb_clusters.transports.ssh import SshTransport
 
 READY_S = 15.0
 _TAIL_BYTES = 4096
+_PIPE_BYTES = 1 << 20
+# Those that processors have instructions for come first; the last are for old servers.
+_CIPHERS = "aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,aes128-ctr,aes256-ctr"
 _READY = 'echo; exec "$@"'  # the first byte says that the way is open
 
 
@@ -52,6 +56,7 @@ def _way(transport: SshTransport) -> list[str] | None:
         "ControlPath": "none",
         "ServerAliveInterval": "15",
         "LogLevel": "ERROR",
+        "Ciphers": _CIPHERS,
     }
     flags = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
     return [program, "-F", "none", "-T", *flags, "-p", str(entry.port), "-l", entry.user, "--", entry.host]
@@ -70,6 +75,9 @@ class _OpenSsh:
         )
         self.stdin = cast("IO[bytes]", self._child.stdin)
         self.stdout = cast("IO[bytes]", self._child.stdout)
+        if hasattr(fcntl, "F_SETPIPE_SZ"):
+            with suppress(OSError):  # more than this person may have
+                fcntl.fcntl(self.stdin, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
     def is_ready(self, timeout: float) -> bool:
         """Whether the program has begun on the node."""
