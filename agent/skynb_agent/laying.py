@@ -67,9 +67,7 @@ def lay(source: BinaryIO, sink: BinaryIO, root: Path, home: Path) -> Dict[str, i
                 lacking.setdefault(one.sha, one)
         sink.write(json.dumps({"lacking": [*lacking]}).encode() + b"\n")
         sink.flush()
-        for one, data in zip(lacking.values(), _ahead(source, [one.size for one in lacking.values()])):
-            if hashlib.sha256(data).hexdigest() != one.sha:
-                raise ValueError("a file arrived damaged")
+        for one, data in _ahead(source, [*lacking.values()]):
             attempt.write(one.place, data)
             here[one.sha] = one.place
         for one in needed:
@@ -356,20 +354,22 @@ def _put(draft: Path, place: Path) -> None:
         beside.replace(place)
 
 
-def _ahead(source: BinaryIO, sizes: List[int]) -> Iterator[bytes]:
-    """The next pieces of the stream, each whole, read while the one before is worked on. ValueError."""
+def _ahead(source: BinaryIO, pieces: List[_Piece]) -> Iterator[Tuple[_Piece, bytes]]:
+    """Pieces and what the stream has for them, read while the one before is worked on. ValueError."""
     coming: queue.Queue[bytes] = queue.Queue(_PIECES_AHEAD)
 
     def read() -> None:
-        for size in sizes:
+        for piece in pieces:
             try:
-                coming.put(source.read(size))
+                coming.put(source.read(piece.size))
             except (OSError, ValueError):  # it broke, or was closed as nobody wants more
                 coming.put(b"")
 
     threading.Thread(target=read, daemon=True).start()
-    for size in sizes:
+    for piece in pieces:
         data = coming.get()
-        if len(data) != size:
+        if len(data) != piece.size:
             raise ValueError("the stream ended early")
-        yield data
+        if hashlib.sha256(data).hexdigest() != piece.sha:
+            raise ValueError("a file arrived damaged")
+        yield piece, data
