@@ -115,7 +115,8 @@ class Core:
 
     def unmet(self, offer: Offer, wishes: Wishes) -> UnsupportedError | None:
         """Why machines of this offer cannot be as is wished; ProviderError as `provider`."""
-        return wishes.unmet(offer.cloud, self.provider(offer).capabilities, spot=offer.spot)
+        can = self.provider(offer).capabilities
+        return wishes.of_offer(offer).unmet(offer.cloud, can, spot=offer.spot)
 
     def transport(self, state: NodeState) -> Transport:
         """The way to a node's machine."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from skynb_clusters.records import ClusterSpec, Offer
+from skynb_clusters.rehearsal import as_played, rehearsed
 
 if TYPE_CHECKING:
     from skynb.planning import Candidate
@@ -30,6 +31,7 @@ def offer_from(candidate: Candidate) -> Offer:
         hourly_micro=candidate.hourly_micro,
         as_of=candidate.as_of,
         source=candidate.source,
+        alternative=candidate.alternative,
     )
 
 
@@ -42,7 +44,10 @@ def further(spec: ClusterSpec, clouds: Collection[str]) -> Sequence[Offer]:
 
     try:
         task = Task.from_wire({"resources": spec.resources, "num_nodes": spec.num_nodes, "run": "true"}, {})
-        rungs = ladder(plan(task, clouds=clouds).tasks[0])
+        if spec.offers and spec.offers[0].rehearsed:
+            rungs: Iterable[Candidate] = map(as_played, ladder(plan(rehearsed(task) or task).tasks[0]))
+        else:
+            rungs = ladder(plan(task, clouds=clouds).tasks[0])
     except SkynbError:
         return ()  # what there was is used up, and the catalog has nothing more
     known = set(map(_key, spec.offers))

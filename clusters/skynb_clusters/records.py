@@ -17,7 +17,10 @@ from skynb_clusters.naming import node_id
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The offer a node is created from. `hourly_micro` is micro-dollars per hour of one node."""
+    """The offer a node is created from. `hourly_micro` is micro-dollars per hour of one node.
+
+    alternative: which of the task's alternatives it is for.
+    """
 
     cloud: str
     instance_type: str
@@ -31,11 +34,33 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     hourly_micro: int = 0
     as_of: str | None = None
     source: str = ""
+    alternative: int = 0
 
     @property
     def rehearsed(self) -> bool:
         """Nobody pays for it."""
         return self.cloud == "sim"
+
+
+USUAL_DISK_GIB = 256
+
+
+class MachineWish(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one alternative of a task asks of a machine beyond its kind and place.
+
+    image: for every region; images: by region, before that one. disk_gib: GiB.
+    """
+
+    labels: dict[str, str] = {}
+    ports: tuple[str, ...] = ()
+    image: str | None = None
+    images: dict[str, str] = {}
+    disk_gib: int = USUAL_DISK_GIB
+    disk_tier: str | None = None
+
+    def image_in(self, region: str | None) -> str | None:
+        """The image to start from there; None for the usual one."""
+        return self.images.get(region or "", self.image)
 
 
 class Autostop(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,9 +76,10 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     presence_s, envelope_s: how long nodes live without a server, unused and with running work. lanes: how
     many offers are tried at a time. retry: go on until machines are had. budget_micro: what the cluster may
-    cost in all. first_job: the least number of a new job. labels, ports, image, disk: as the task's resources
-    ask; images: by region, before `image`. outside: files go elsewhere than below the home. held_by: the
-    record that the cluster works for, which alone may move it, and which is told what becomes of it.
+    cost in all. first_job: the least number of a new job. labels, ports, image, disk: as in MachineWish, of
+    every alternative; differing: of each, where they are not the same; `ports` are opened besides. outside:
+    files go elsewhere than below the home. held_by: the record that the cluster works for, which alone may
+    move it, and which is told what becomes of it.
     """
 
     num_nodes: int
@@ -72,11 +98,24 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     ports: tuple[str, ...] = ()
     image: str | None = None
     images: dict[str, str] = {}
-    disk_gib: int = 256
+    disk_gib: int = USUAL_DISK_GIB
     disk_tier: str | None = None
     outside: bool = False
     first_job: int = 1
     held_by: str = ""
+    differing: tuple[MachineWish, ...] = ()
+
+    @property
+    def wishes(self) -> tuple[MachineWish, ...]:
+        """What is asked of machines by alternative; one where all ask for the same."""
+        if not self.differing:
+            return (MachineWish(**{name: getattr(self, name) for name in MachineWish.__struct_fields__}),)
+        ports = ((wish, dict.fromkeys((*wish.ports, *self.ports))) for wish in self.differing)
+        return tuple(msgspec.structs.replace(wish, ports=tuple(every)) for wish, every in ports)
+
+    def wish(self, offer: Offer) -> MachineWish:
+        """What is asked of machines of this offer."""
+        return self.wishes[offer.alternative if self.differing else 0]
 
 
 class Lane(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -205,7 +244,7 @@ def machine_of(state: NodeState) -> Machine:
     )
 
 
-def adjustable(spec: ClusterSpec, *, can_stop: bool, capped: bool) -> Adjustable:
+def adjustable(spec: ClusterSpec, offer: Offer, *, can_stop: bool, capped: bool) -> Adjustable:
     """How the cluster's machines should be set.
 
     One that ends itself, for idleness or for want of money, stops and keeps its disk where that was asked: by
@@ -213,7 +252,7 @@ def adjustable(spec: ClusterSpec, *, can_stop: bool, capped: bool) -> Adjustable
     """
     autostop = spec.autostop
     keeps = not autostop.down if autostop is not None and autostop.idle_minutes >= 0 else capped
-    return Adjustable(on_shutdown="stop" if can_stop and keeps else "terminate", ports=spec.ports)
+    return Adjustable(on_shutdown="stop" if can_stop and keeps else "terminate", ports=spec.wish(offer).ports)
 
 
 def incarnation(record: Record, state: NodeState) -> int:

@@ -50,8 +50,8 @@ def as_simulated(plan: Plan) -> Plan:
     tasks = tuple(
         structs.replace(
             task,
-            choice=_played(task.choice),
-            alternatives=tuple(map(_played, task.alternatives)),
+            choice=as_played(task.choice),
+            alternatives=tuple(map(as_played, task.alternatives)),
             asks=(),
             more=0,
             stale=(*task.stale, NOTE),
@@ -88,6 +88,7 @@ def _meant(item: dict[str, Any]) -> dict[str, Any]:
     return item
 
 
-def _played(one: Candidate) -> Candidate:
+def as_played(one: Candidate) -> Candidate:
+    """The simulated machine that stands for this one."""
     region = f"{one.cloud}/{one.region}" if one.region else one.cloud
     return structs.replace(one, cloud=SIM, region=region)

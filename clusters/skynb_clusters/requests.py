@@ -63,6 +63,7 @@ from skynb_clusters.wishes import (
     gpus,
     hooks_of,
     infras,
+    narrowed,
     read_task,
 )
 
@@ -107,6 +108,7 @@ class Desk:
             check_free(cluster)
             return self._launch_here(tx, cluster, task, request, user, files)
         check_name(name)
+        task = self.possible(task)
         autostop = autostop_of(request.autostop) or asked_autostop(task.resources)
         wishes = Wishes.of(task.resources, autostop, outside=goes_outside(task))
         chosen = self.plan(task, wishes)
@@ -270,11 +272,19 @@ class Desk:
         sources = sources_of(workdir, task.get_local_to_remote_file_mounts())
         return self._core.snapshots.take(sources) if sources else ""
 
+    def possible(self, task: Task) -> Task:
+        """The task without alternatives that no infra here can fulfil; as it is if none is left."""
+        if rehearsed(task) is not None:
+            return task
+        clouds = self._around.clouds(infras(task))
+        return narrowed(task, clouds, lambda cloud, wishes: self._core.unable(cloud, wishes) is None)
+
     def plan(self, task: Task, wishes: Wishes | None = None) -> Plan:
         """The plan over the infra that may be used and can do what the task wishes.
 
         On this machine where there is no other. UnsupportedError for infra that is named and cannot.
         """
+        task = self.possible(task)
         wishes = wishes or Wishes.of(
             task.resources, asked_autostop(task.resources), outside=goes_outside(task)
         )
@@ -331,11 +341,12 @@ class Desk:
             raise ConflictError(
                 f"cluster {cluster.name!r} is being taken down", mend="Take another name, or wait"
             )
-        self._check_fits(cluster, task)
+        number = self._check_fits(cluster, task)
         if request.dryrun:
             return LaunchAnswer(cluster=cluster.name, dryrun=True), ()
         woken = list(self.start(tx, cluster.name)) if cluster.target == "STOPPED" else [cluster.id]
-        woken += self._open(tx, cluster.name, Wishes.of(task.resources, None).ports)
+        _, items = task.resources.alternatives()
+        woken += self._open(tx, cluster.name, tuple(map(str, items[number].ports or ())))
         if request.autostop is not None:
             woken += self.autostop(tx, cluster.name, request.autostop)
         setup = request.setup and not (request.fast and cluster.status == "UP")
@@ -344,17 +355,22 @@ class Desk:
             woken.append(job_id(cluster.id, job))
         return LaunchAnswer(cluster=cluster.name, job=job), woken
 
-    def _check_fits(self, cluster: Record, task: Task) -> None:
-        """ConflictError if the task needs more than the cluster is, UnsupportedError if more than it can."""
-        check_fits(cluster, task)
+    def _check_fits(self, cluster: Record, task: Task) -> int:
+        """Which alternative of the task the cluster serves.
+
+        ConflictError if the task needs more than the cluster is, UnsupportedError if more than it can.
+        """
+        number = check_fits(cluster, task)
         if unmet := self._core.unmet(offer_of(cluster), Wishes(outside=goes_outside(task))):
             raise unmet
+        return number
 
     def _open(self, tx: Transaction, name: str, ports: Sequence[str]) -> Sequence[str]:
         """Ports that the cluster should have open besides its own; the nodes to look at if there are any."""
         cluster = find_cluster(tx, name)
         spec = cluster.spec_as(ClusterSpec)
-        new = tuple(port for port in ports if port not in spec.ports)
+        asked = spec.wish(offer_of(cluster)).ports
+        new = tuple(port for port in ports if port not in asked)
         if not new:
             return ()
         tx.amend(cluster, spec=msgspec.structs.replace(spec, ports=(*spec.ports, *new)))

@@ -2,87 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
 
 from skynb.control.records import Record
 from skynb.errors import ConflictError, SpecError, UnsupportedError
-from skynb.planning import fits
+from skynb.planning import fitting
 from skynb.spec import Resources, Task, unexecuted_fields
 from skynb.wire import AutostopRequest, WaitFor
 from skynb_catalog import Offer as CatalogOffer
 from skynb_clusters.contract import Capabilities
-from skynb_clusters.records import Autostop, ClusterSpec, Offer, offer_of
+from skynb_clusters.records import (
+    USUAL_DISK_GIB,
+    Autostop,
+    ClusterSpec,
+    MachineWish,
+    Offer,
+    offer_of,
+)
 from skynb_clusters.rehearsal import played_by, rehearsed
 from skynb_clusters.views import accelerators_of, infra_of
 
 CLUSTER_NAME = r"[a-zA-Z]([-_.a-zA-Z0-9]*[a-zA-Z0-9])?"
-USUAL_DISK_GIB = 256
 _ANY_DISK = frozenset({None, "medium", "best", "none"})
-_WISHED = ("labels", "ports", "image_id", "disk_size", "disk_tier")
 
 
 class Wishes(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked of a machine beyond its kind and place, and whether idleness should stop it.
+    """What is asked of the machines, by alternative where those differ, and of all of them.
 
-    image: for every region; images: by region, before that one. disk_gib: GiB. outside: files go elsewhere
-    than below the home.
+    outside: files go elsewhere than below the home. stops: idleness stops it.
     """
 
-    labels: dict[str, str] = {}
-    ports: tuple[str, ...] = ()
-    image: str | None = None
-    images: dict[str, str] = {}
-    disk_gib: int = USUAL_DISK_GIB
-    disk_tier: str | None = None
+    machines: tuple[MachineWish, ...] = (MachineWish(),)
     outside: bool = False
     stops: bool = False
 
     @classmethod
     def of(cls, resources: Resources, autostop: Autostop | None, *, outside: bool = False) -> Wishes:
-        """Of a task; UnsupportedError where its alternatives wish differently."""
+        """Of a task."""
         _, items = resources.alternatives()
-        for key in _WISHED:
-            if any(getattr(item, key) != getattr(items[0], key) for item in items):
-                raise UnsupportedError(
-                    "alternatives cannot differ in this yet",
-                    where=f"resources.{key}",
-                    mend="Write it once, beside `any_of` or `ordered`",
-                )
-        item = items[0] if items else resources
-        image = item.image_id
-        by_region: Mapping[str | None, str] = image if isinstance(image, Mapping) else {}
-        return cls(
-            labels={str(key): str(value) for key, value in (item.labels or {}).items()},
-            ports=tuple(map(str, item.ports or ())),
-            image=image if isinstance(image, str) else by_region.get(None),
-            images={region: one for region, one in by_region.items() if region is not None},
-            disk_gib=int(item.disk_size or USUAL_DISK_GIB),
-            disk_tier=item.disk_tier,
-            outside=outside,
-            stops=_stops(autostop),
-        )
+        machines = tuple(map(_wish, items))
+        if all(wish == machines[0] for wish in machines):
+            machines = machines[:1]
+        return cls(machines=machines, outside=outside, stops=_stops(autostop))
 
     @classmethod
     def kept(cls, spec: ClusterSpec) -> Wishes:
         """Of a cluster, as its spec keeps them."""
-        return cls(
-            **{name: getattr(spec, name) for name in cls.__struct_fields__ if name != "stops"},
-            stops=_stops(spec.autostop),
-        )
+        return cls(machines=spec.wishes, outside=spec.outside, stops=_stops(spec.autostop))
 
     def in_spec(self) -> dict[str, Any]:
         """The fields of a ClusterSpec."""
-        return {name: getattr(self, name) for name in self.__struct_fields__ if name != "stops"}
+        if len(self.machines) > 1:
+            return {"differing": self.machines, "outside": self.outside}
+        return {**msgspec.structs.asdict(self.machines[0]), "outside": self.outside}
+
+    def of_offer(self, offer: Offer) -> Wishes:
+        """What is asked of machines of this offer alone."""
+        number = offer.alternative if len(self.machines) > 1 else 0
+        return msgspec.structs.replace(self, machines=(self.machines[number],))
 
     def unmet(self, infra: str, can: Capabilities, *, spot: bool = False) -> UnsupportedError | None:
-        """The first wish that machines of this infra cannot fulfil, None if they can."""
-        if (self.image or self.images) and not can.images:
-            return _unmet(f"{infra} has no images to start from", "resources.image_id")
-        if self.disk_tier not in _ANY_DISK and not can.disk_tiers:
-            return _unmet(f"{infra} has no kinds of disk to choose from", "resources.disk_tier")
+        """Why machines of this infra fulfil no alternative, by the first; None if they can."""
+        refused = [_refused(wish, infra, can) for wish in self.machines]
+        if None not in refused:
+            return refused[0]
         if self.outside and not can.whole:
             mend = "Name a path below the home (`~/PATH`), or other infra"
             what = f"machines of {infra} are not the cluster's alone: files go below the home only"
@@ -92,6 +78,49 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
             mend = "Let the autostop go down (`--down`), or name other infra"
             return UnsupportedError(f"{infra} cannot stop {kind}", where="autostop", mend=mend)
         return None
+
+
+def narrowed(task: Task, clouds: Sequence[str], can: Callable[[str, Wishes], bool]) -> Task:
+    """The task without the alternatives that none of the clouds can fulfil, if some are left.
+
+    can: whether a cloud fulfils wishes. An alternative of any cloud becomes one for each that can, where some
+    cannot.
+    """
+    in_order, items = task.resources.alternatives()
+    if len(Wishes.of(task.resources, None).machines) == 1:
+        return task
+    kept: list[Resources] = []
+    for item in items:
+        wishes = Wishes.of(item, None)
+        able = [cloud for cloud in ([item.cloud] if item.cloud else clouds) if can(cloud, wishes)]
+        whole = bool(able) and (bool(item.cloud) or len(able) == len(clouds))
+        kept += [item] if whole else [item.overridden({"cloud": cloud}) for cloud in able]
+    if not kept or kept == list(items):
+        return task
+    config, secrets = task.to_wire()
+    chosen = {"ordered" if in_order else "any_of": [item.to_plain() for item in kept]}
+    return Task.from_wire({**config, "resources": chosen}, secrets)
+
+
+def _wish(item: Resources) -> MachineWish:
+    image = item.image_id
+    by_region: Mapping[str | None, str] = image if isinstance(image, Mapping) else {}
+    return MachineWish(
+        labels={str(key): str(value) for key, value in (item.labels or {}).items()},
+        ports=tuple(map(str, item.ports or ())),
+        image=image if isinstance(image, str) else by_region.get(None),
+        images={region: one for region, one in by_region.items() if region is not None},
+        disk_gib=int(item.disk_size or USUAL_DISK_GIB),
+        disk_tier=item.disk_tier,
+    )
+
+
+def _refused(wish: MachineWish, infra: str, can: Capabilities) -> UnsupportedError | None:
+    if (wish.image or wish.images) and not can.images:
+        return _unmet(f"{infra} has no images to start from", "resources.image_id")
+    if wish.disk_tier not in _ANY_DISK and not can.disk_tiers:
+        return _unmet(f"{infra} has no kinds of disk to choose from", "resources.disk_tier")
+    return None
 
 
 def _unmet(what: str, where: str) -> UnsupportedError:
@@ -165,8 +194,8 @@ def check_name(name: str) -> None:
         )
 
 
-def check_fits(cluster: Record, task: Task) -> None:
-    """ConflictError if the task needs more than the cluster is."""
+def check_fits(cluster: Record, task: Task) -> int:
+    """Which of the task's alternatives the cluster serves; ConflictError if it needs more than that is."""
     spec = cluster.spec_as(ClusterSpec)
     if task.num_nodes > spec.num_nodes:
         raise ConflictError(
@@ -175,7 +204,8 @@ def check_fits(cluster: Record, task: Task) -> None:
             mend="Launch on a new cluster",
         )
     offer = offer_of(cluster)
-    if not fits(rehearsed(task) or task, _as_offered(played_by(offer))):
+    number = fitting(rehearsed(task) or task, _as_offered(played_by(offer)))
+    if number is None:
         raise ConflictError(
             f"the machines of cluster {cluster.name!r} are not what the task asks for",
             why=f"They are {offer.instance_type} on {infra_of(offer)}: {offer.vcpus or 0:g} vCPUs, "
@@ -183,6 +213,7 @@ def check_fits(cluster: Record, task: Task) -> None:
             where="resources",
             mend="Launch on a new cluster",
         )
+    return number
 
 
 def _as_offered(offer: Offer) -> CatalogOffer:

@@ -125,7 +125,7 @@ class TaskKind:
 
     def _plan(self, spec: TaskSpec) -> tuple[Task, Plan]:
         """The task, and where it can run at today's prices. Blocks."""
-        task = Task.from_wire(spec.config, self._secrets(spec))
+        task = self._desk.possible(Task.from_wire(spec.config, self._secrets(spec)))
         return task, self._desk.plan(task)
 
     def _rent(self, record: Record, attempt: Attempt, task: Task, plan: Plan) -> Sequence[str]:

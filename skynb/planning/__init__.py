@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from skynb.planning.fits import fits
+from skynb.planning.fitting import fitting
 from skynb.planning.listing import GpuTable, gpus
 from skynb.planning.model import Candidate, Plan, Rejection
 from skynb.planning.planner import plan
 from skynb.planning.this_machine import this_machine
 
-__all__ = ["Candidate", "GpuTable", "Plan", "Rejection", "fits", "gpus", "plan", "this_machine"]
+__all__ = ["Candidate", "GpuTable", "Plan", "Rejection", "fitting", "gpus", "plan", "this_machine"]

@@ -1,12 +1,12 @@
 """What a task wishes of its machines, and which infra can fulfil it."""
 
+import msgspec
 import pytest
 
-from skynb.errors import UnsupportedError
 from skynb.spec import Resources, Task
 from skynb_clusters.contract import Capabilities
-from skynb_clusters.records import Autostop, ClusterSpec
-from skynb_clusters.wishes import Wishes, goes_outside
+from skynb_clusters.records import Autostop, ClusterSpec, MachineWish, Offer
+from skynb_clusters.wishes import Wishes, goes_outside, narrowed
 
 ABLE = Capabilities(
     stop=True,
@@ -55,21 +55,70 @@ def test_spot_machines_do_not_stop():
 def test_images_go_by_region():
     """The image of a region stands before the one for any region; each named region is an alternative."""
     mixed = Wishes.of(Resources.parse({"image_id": {"us-east-1": "ami-1", None: "ami-0"}}, "resources"), None)
-    assert (mixed.images, mixed.image) == ({"us-east-1": "ami-1"}, "ami-0")
+    assert (mixed.machines[0].images, mixed.machines[0].image) == ({"us-east-1": "ami-1"}, "ami-0")
     only = Resources.parse(
         {"infra": "aws", "image_id": {"us-east-1": "ami-1", "us-west-2": "ami-2"}}, "resources"
     )
     _, choices = only.alternatives()
     assert [(one.cloud, one.region) for one in choices] == [("aws", "us-east-1"), ("aws", "us-west-2")]
-    assert Wishes.of(only, None).images == {"us-east-1": "ami-1", "us-west-2": "ami-2"}
+    (wish,) = Wishes.of(only, None).machines
+    assert wish.images == {"us-east-1": "ami-1", "us-west-2": "ami-2"}
 
 
-def test_alternatives_wish_the_same():
-    """What differs between alternatives is named, instead of taking the first one's."""
-    resources = Resources.parse({"any_of": [{"ports": 80}, {"ports": 81}]}, "resources")
-    with pytest.raises(UnsupportedError) as refused:
-        Wishes.of(resources, None)
-    assert refused.value.where == "resources.ports"
+def test_alternatives_may_wish_differently():
+    """Each has its own; infra that fulfils one of them will do, for that one."""
+    resources = Resources.parse({"any_of": [{"image_id": "ami-1"}, {"ports": 81}]}, "resources")
+    wishes = Wishes.of(resources, None)
+    assert [(one.image, one.ports) for one in wishes.machines] == [("ami-1", ()), (None, ("81",))]
+    assert wishes.unmet("plain", PLAIN) is None
+    first, second = (Offer(cloud="x", instance_type="x", alternative=number) for number in (0, 1))
+    assert wishes.of_offer(first).unmet("plain", PLAIN).where == "resources.image_id"
+    assert wishes.of_offer(second).unmet("plain", PLAIN) is None
+
+
+def test_wishes_that_differ_are_kept_by_offer():
+    """Machines are asked for as the alternative of their offer says; ports opened later are for all."""
+    resources = Resources.parse({"any_of": [{"image_id": "ami-1", "ports": 80}, {"ports": 81}]}, "resources")
+    wishes = Wishes.of(resources, None)
+    spec = ClusterSpec(num_nodes=1, offers=(), plan_hash="p", **wishes.in_spec())
+    assert Wishes.kept(spec) == wishes
+    spec = msgspec.structs.replace(spec, ports=("9000",))
+    offer = Offer(cloud="x", instance_type="x", alternative=1)
+    assert (spec.wish(offer).ports, spec.wish(offer).image) == (("81", "9000"), None)
+
+
+@pytest.mark.parametrize(
+    ("items", "left"),
+    [
+        ([{"image_id": "ami-1", "infra": "plain"}, {"infra": "able"}], [{"infra": "able"}]),
+        ([{"image_id": "ami-1"}, {"ports": 80}], [{"image_id": "ami-1", "cloud": "able"}, {"ports": 80}]),
+        (
+            [{"image_id": "ami-1"}, {"image_id": "ami-2", "infra": "plain"}],
+            [{"image_id": "ami-1", "cloud": "able"}],
+        ),
+        ([{"ports": 80, "infra": "plain"}, {"ports": 81, "infra": "able"}], None),
+        ([{"image_id": "ami-1", "infra": "plain"}, {"image_id": "ami-2", "infra": "plain"}], None),
+        ([{"image_id": "ami-1", "cpus": 1}, {"image_id": "ami-1", "cpus": 2}], None),
+    ],
+)
+@pytest.mark.parametrize("key", ["any_of", "ordered"])
+def test_alternatives_that_nothing_fulfils_go(key, items, left):
+    """The rest stays in order; a task of which nothing would be left stays whole, to be refused by name."""
+    clouds = {"able": ABLE, "plain": PLAIN}
+    task = Task.from_wire({"run": "true", "resources": {key: items}}, {})
+    found = narrowed(task, list(clouds), lambda cloud, wishes: wishes.unmet(cloud, clouds[cloud]) is None)
+    if left is None:
+        assert found is task
+        return
+    in_order, choices = found.resources.alternatives()
+    assert (in_order, [one.to_plain() for one in choices]) == (
+        key == "ordered",
+        [Resources.parse(one, "resources").to_plain() for one in left],
+    )
+    assert (
+        narrowed(found, list(clouds), lambda cloud, wishes: wishes.unmet(cloud, clouds[cloud]) is None)
+        is found
+    )
 
 
 def test_files_anywhere_want_machines_of_their_own():
@@ -83,6 +132,7 @@ def test_files_anywhere_want_machines_of_their_own():
 
 def test_a_cluster_keeps_its_wishes():
     """What a launch asked for is what further offers are judged by."""
-    wishes = Wishes(ports=("80",), image="ami-1", disk_tier="high", stops=True)
+    wish = MachineWish(ports=("80",), image="ami-1", disk_tier="high")
+    wishes = Wishes(machines=(wish,), stops=True)
     spec = ClusterSpec(num_nodes=1, offers=(), plan_hash="p", autostop=STOP, **wishes.in_spec())
     assert Wishes.kept(spec) == wishes

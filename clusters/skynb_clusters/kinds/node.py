@@ -82,7 +82,7 @@ class NodeKind:
             sharers=sharers,
             envelope_s=spec.envelope_s,
             can_stop=can_stop,
-            wanted=adjustable(spec, can_stop=can_stop, capped=free is not None),
+            wanted=adjustable(spec, state.offer or offer, can_stop=can_stop, capped=free is not None),
             head_known=head.id == record.id or bool(head.state_as(NodeState).head_port),
             held_by=spec.held_by,
         )
@@ -166,7 +166,9 @@ class NodeKind:
         spec = cluster.spec_as(ClusterSpec)
         rank = record.spec_as(NodeSpec).rank
         free, _ = await self._core.reconciler.in_ledger(self._free, record, cluster)
-        wanted = adjustable(spec, can_stop=self._core.can_stop(state.offer), capped=free is not None)
+        can_stop = self._core.can_stop(state.offer)
+        wanted = adjustable(spec, state.offer, can_stop=can_stop, capped=free is not None)
+        wish = spec.wish(state.offer)
         tags = {
             "skynb-owner": self._core.owner,
             "skynb-record": record.id,
@@ -184,11 +186,11 @@ class NodeKind:
             region=state.offer.region,
             zone=state.offer.zone,
             spot=state.offer.spot,
-            image=spec.images.get(state.offer.region or "", spec.image),
-            disk_gib=spec.disk_gib,
-            disk_tier=spec.disk_tier,
+            image=wish.image_in(state.offer.region),
+            disk_gib=wish.disk_gib,
+            disk_tier=wish.disk_tier,
             ports=wanted.ports,
-            labels=spec.labels,
+            labels=wish.labels,
             on_shutdown=wanted.on_shutdown,
             hourly_micro=state.offer.hourly_micro,
         )

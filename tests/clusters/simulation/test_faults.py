@@ -117,6 +117,19 @@ def test_a_refused_start_is_not_hammered():
         assert "finds no room" in simulation.nodes(NAME)[0].reason
 
 
+def test_the_next_alternative_gets_what_it_asked_for():
+    """Alternatives may differ in labels and ports: the machine that is had bears those of its own."""
+    items = [
+        {"infra": "sim/aws/us-east-1", "ports": 80, "labels": {"which": "first"}},
+        {"infra": "sim/aws/eu-west-2", "ports": 81, "labels": {"which": "second"}},
+    ]
+    with Simulation(faults=parse_faults("no-capacity-region place=aws/us-east-1"), terms=BRISK) as simulation:
+        simulation.launch("c", resources={"instance_type": "g5.xlarge", "ordered": items})
+        simulation.until(lambda: simulation.status("c") == "UP")
+        (unit,) = [unit for unit in simulation.world.memory.units.values() if unit.state == "running"]
+        assert (unit.region, unit.labels, unit.ports) == ("aws/eu-west-2", {"which": "second"}, ["81"])
+
+
 def test_a_machine_that_never_boots_is_given_back():
     """After a quarter of an hour the attempt fails, the machine is ended, and another one is tried."""
     with Simulation(faults=parse_faults("boot-never-ends times=1"), terms=BRISK) as simulation:

@@ -217,6 +217,7 @@ class World:
             token=request.token,
             tags=dict(request.tags),
             labels=dict(request.labels),
+            ports=list(request.ports),
             type=request.instance_type,
             region=request.region or "",
             zone=request.zone or "",

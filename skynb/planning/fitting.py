@@ -1,4 +1,4 @@
-"""Whether machines that are there already have what a task asks for."""
+"""Which of a task's alternatives machines serve that are there already."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from skynb.planning.words import TaskLike
 
 
-def fits(task: TaskLike, offer: Offer) -> bool:
-    """True if a machine of this offer has at least what one of the task's alternatives asks for.
+def fitting(task: TaskLike, offer: Offer) -> int | None:
+    """The first of the task's alternatives that a machine of this offer has enough for, or None.
 
     Prices and spot play no part: the machine is rented. SpecError for a name nobody knows.
     """
@@ -24,7 +24,7 @@ def fits(task: TaskLike, offer: Offer) -> bool:
     for number, item in enumerate(items):
         try:
             if serves(ask(item, number, enabled=None, known=known), offer):
-                return True
+                return number
         except NoOfferError:
             continue
-    return False
+    return None
