@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from skynb.client.managed import ManagedJobs, ManagedLaunch, is_over, log_lines
+from skynb.client.pools import Pools
 from skynb.client.sdk import connection
 from skynb.client.tasks import dag_of, packed
 from skynb.client.waiting import until
@@ -25,6 +26,8 @@ from skynb.wire import (
     ManagedInfo,
     ManagedPage,
     ManagedRequest,
+    PoolInfo,
+    PoolRequest,
 )
 
 if TYPE_CHECKING:
@@ -33,7 +36,19 @@ if TYPE_CHECKING:
     from skynb.client.tasks import TaskLike
     from skynb.spec import Dag
 
-__all__ = ["cancel", "events", "get", "launch", "queue", "tail_logs", "wait", "why"]
+__all__ = [
+    "cancel",
+    "events",
+    "get",
+    "launch",
+    "pool_apply",
+    "pool_down",
+    "pool_status",
+    "queue",
+    "tail_logs",
+    "wait",
+    "why",
+]
 
 
 def launch(
@@ -45,14 +60,15 @@ def launch(
     recovery: str | None = None,
     budget: float | None = None,
     deadline_hours: float | None = None,
+    pool: str | None = None,
     dryrun: bool = False,
 ) -> ManagedLaunch:
     """Hand work over: a task, a chain, a Dag with edges, or a group; returns as soon as that is durable.
 
     num_jobs: so many jobs of the same, each told its rank. priority: -1000 to 1000, higher goes first.
     recovery: CHEAPEST, EAGER_NEXT_REGION, FAILOVER or a strategy that is installed, before what the tasks
-    say. budget: US dollars that a job may cost in all. deadline_hours: from now; then it is ended. dryrun:
-    plan only.
+    say. budget: US dollars that a job may cost in all. deadline_hours: from now; then it is ended. pool:
+    whose workers do it, instead of machines of its own. dryrun: plan only.
     """
     dag = dag_of(task)
     tasks = dag.in_order()
@@ -67,6 +83,7 @@ def launch(
         strategy=recovery,
         budget_micro=None if budget is None else micro(budget, "budget"),
         deadline_s=None if deadline_hours is None else deadline_hours * 3600,
+        pool=pool,
         dryrun=dryrun,
         **_group(dag),
     )
@@ -117,12 +134,42 @@ def get(job: int | str) -> ManagedInfo:
     return found[0]
 
 
-def cancel(job_ids: Sequence[int] | None = None, *, name: str | None = None, all: bool = False) -> list[int]:
+def cancel(
+    job_ids: Sequence[int] | None = None,
+    *,
+    name: str | None = None,
+    pool: str | None = None,
+    all: bool = False,
+) -> list[int]:
     """Cancel managed jobs; durable when this returns. The numbers of those that were not over."""
-    if sum((bool(job_ids), name is not None, all)) != 1:
-        raise SpecError("numbers, a name or all of them, one of the three", where="jobs")
-    request = ManagedCancel(jobs=list(job_ids or ()), name=name, all=all)
+    if sum((bool(job_ids), name is not None, pool is not None, all)) != 1:
+        raise SpecError("numbers, a name, a pool or all of them, one of the four", where="jobs")
+    request = ManagedCancel(jobs=list(job_ids or ()), name=name, pool=pool, all=all)
     return connection().call("POST", "/jobs/cancel", CancelAnswer, body=request).cancelled
+
+
+def pool_apply(
+    task: TaskLike, pool_name: str, *, workers: int | None = None, dryrun: bool = False
+) -> PoolInfo:
+    """Make a pool of warm workers, or give one other workers; what works goes on to its end.
+
+    workers: so many, before what the task's `pool` says. dryrun: plan only.
+    """
+    (one,) = dag_of(task).in_order()
+    config, secrets = packed(one)
+    request = PoolRequest(task=config, secrets=secrets, workers=workers, dryrun=dryrun)
+    return connection().call("POST", f"/pools/{pool_name}", PoolInfo, body=request)
+
+
+def pool_status(pool_names: Sequence[str] | None = None) -> Pools:
+    """Pools and their workers; NotFoundError for a name that there is not."""
+    return Pools(connection().call("GET", "/pools", list[PoolInfo], query={"name": list(pool_names or ())}))
+
+
+def pool_down(pool_names: Sequence[str] = (), *, all: bool = False) -> Pools:
+    """Take pools down; ConflictError while jobs of one go on."""
+    names = [pool.name for pool in pool_status()] if all else list(pool_names)
+    return Pools([connection().call("DELETE", f"/pools/{name}", PoolInfo) for name in names])
 
 
 def wait(job: int | str, timeout: float | None = None) -> ManagedInfo:

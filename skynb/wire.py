@@ -389,7 +389,8 @@ class ManagedRequest(msgspec.Struct, kw_only=True, omit_defaults=True):
     needs: by task, the indices of those that must have succeeded before. parallel: they run side by side,
     until those of `primary` have ended and `delays` seconds (by index) more. num_jobs: so many jobs of the
     same, each with its rank; None is one without. strategy: before what the tasks say. budget_micro: what a
-    job may cost in all. deadline_s: seconds from now after which it is ended. dryrun: plan only.
+    job may cost in all. deadline_s: seconds from now after which it is ended. pool: whose workers do it.
+    dryrun: plan only.
     """
 
     tasks: list[dict[str, Any]]
@@ -404,6 +405,7 @@ class ManagedRequest(msgspec.Struct, kw_only=True, omit_defaults=True):
     strategy: str | None = None
     budget_micro: int | None = None
     deadline_s: float | None = None
+    pool: str | None = None
     dryrun: bool = False
 
 
@@ -487,8 +489,63 @@ class ManagedPage(msgspec.Struct, kw_only=True):
 
 
 class ManagedCancel(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """Which managed jobs to cancel: by number, by name, or all that are not final."""
+    """Which managed jobs to cancel: by number, by name, of a pool, or all that are not final."""
 
     jobs: list[int] = []
     name: str | None = None
+    pool: str | None = None
     all: bool = False
+
+
+class PoolRequest(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A pool of workers: a task as `Task.to_wire()` gives it, its secrets beside.
+
+    workers: so many, before what the task says. dryrun: plan only.
+    """
+
+    task: dict[str, Any]
+    secrets: dict[str, str] = {}
+    workers: int | None = None
+    dryrun: bool = False
+
+
+class WorkerInfo(msgspec.Struct, kw_only=True):
+    """A worker of a pool. status: STARTING, SETTING_UP, READY, BUSY or ENDING. job: whom it works for.
+
+    version: of the pool when it was rented. hourly: micro-dollars.
+    """
+
+    number: int
+    cluster: str
+    status: str
+    version: int
+    began_at: float
+    infra: str = ""
+    instance_type: str = ""
+    accelerators: str = ""
+    spot: bool = False
+    hourly_micro: int = 0
+    job: int | None = None
+    reason: str = ""
+
+
+class PoolInfo(msgspec.Struct, kw_only=True):
+    """A pool. wanted: how many workers there should be now, of `least` to `most`. waiting: tasks without one.
+
+    plan: what a worker would be today, of a dry run.
+    """
+
+    name: str
+    status: str
+    user: str
+    reason: str = ""
+    version: int = 1
+    wanted: int = 0
+    least: int = 0
+    most: int = 0
+    waiting: int = 0
+    created_at: float = 0.0
+    settled_micro: int = 0
+    reserved_micro: int = 0
+    workers: list[WorkerInfo] = []
+    plan: dict[str, Any] | None = None

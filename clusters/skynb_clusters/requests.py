@@ -73,7 +73,10 @@ HELD_PRESENCE_S = 3600.0  # a result waits so long on its node for a server that
 
 
 class Rental(msgspec.Struct, frozen=True, kw_only=True):
-    """A cluster for the work of another record, its holder. cluster: its record id; offers: in order."""
+    """A cluster for the work of another record, its holder. cluster: its record id; offers: in order.
+
+    idle_minutes: without anything to do for so long it goes; None is never.
+    """
 
     cluster: str
     name: str
@@ -83,6 +86,7 @@ class Rental(msgspec.Struct, frozen=True, kw_only=True):
     plan: Plan
     offers: tuple[Offer, ...]
     budget_micro: int | None = None
+    idle_minutes: float | None = HELD_IDLE_MINUTES
 
 
 class Desk:
@@ -265,7 +269,7 @@ class Desk:
         with suppress(SkynbError):  # said better when the task itself is read
             self._around.look(infras(Task.from_wire(config, {})))
         try:
-            task = read_task(config, {})
+            task = read_task(config, {}, of_pool=True)
         except SkynbError:
             return ""  # as above
         workdir = task.workdir if isinstance(task.workdir, str) else None
@@ -305,7 +309,8 @@ class Desk:
         """A cluster that works for another record; one that is there already stays as it is."""
         if tx.get(rental.cluster) is not None:
             return (rental.cluster,)
-        autostop = Autostop(idle_minutes=HELD_IDLE_MINUTES, down=True)
+        idle = rental.idle_minutes
+        autostop = None if idle is None else Autostop(idle_minutes=idle, down=True)
         wishes = Wishes.of(rental.task.resources, autostop, outside=goes_outside(rental.task))
         request = LaunchRequest(task={}, retry=True, budget_micro=rental.budget_micro)
         self._affordable(tx, rental.plan, request, rental.user)

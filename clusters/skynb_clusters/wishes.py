@@ -131,10 +131,13 @@ def _stops(autostop: Autostop | None) -> bool:
     return autostop is not None and autostop.idle_minutes >= 0 and not autostop.down
 
 
-def read_task(config: dict[str, Any], secrets: dict[str, str]) -> Task:
+def read_task(config: dict[str, Any], secrets: dict[str, str], *, of_pool: bool = False) -> Task:
     """The task as it was sent, if this version carries out all of it; SpecError, UnsupportedError."""
     task = Task.from_wire(config, secrets)
     task.validate()
+    if task.pool is not None and not of_pool:
+        mend = "`skynb jobs pool apply -p NAME FILE` makes it; jobs go there with `--pool NAME`"
+        raise SpecError("this is a pool of workers", where="pool", mend=mend)
     if refused := unexecuted_fields(task):
         raise UnsupportedError(
             "no part of this version carries that out yet",

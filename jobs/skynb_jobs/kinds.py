@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from skynb.control.ledger import Filter, Transaction
-from skynb.control.reconciler import Kind
 from skynb.control.records import Decision, Effect, Record
-from skynb.errors import JobBudgetError, ProviderError
+from skynb.errors import ConflictError, JobBudgetError, ProviderError
 from skynb.spec import Task
-from skynb.wire import LeaseInfo
 from skynb_clusters.deciders.money import LEAST_S, SPENT
 from skynb_clusters.naming import job_id
 from skynb_clusters.offers import offer_from
@@ -22,13 +20,15 @@ from skynb_clusters.requests import Desk, Rental
 from skynb_clusters.wishes import gpus, hooks_of
 from skynb_jobs.deciders.job import decide_job
 from skynb_jobs.deciders.task import decide_task
-from skynb_jobs.deciders.views import AttemptSeen, JobView, TaskSeen, TaskView, WorkSeen
-from skynb_jobs.naming import cluster_name
+from skynb_jobs.deciders.views import AttemptSeen, JobView, Lent, TaskSeen, TaskView, WorkSeen
+from skynb_jobs.naming import cluster_name, worker_name
 from skynb_jobs.records import (
+    FINAL,
     Attempt,
     DropTask,
     JobSpec,
     JobState,
+    PoolState,
     RentCluster,
     SubmitWork,
     TaskSpec,
@@ -45,11 +45,6 @@ TAKING = "preemption"  # the notice after which a machine goes
 PAST_S = 14 * 86_400.0
 PAST_TASKS = 300
 _GONE = {"FAILED", "PENDING", "ENDED", "STOPPED"}
-
-
-def managed_kinds(core: Core, lease: LeaseInfo) -> Sequence[Kind]:
-    """The kinds of this floor."""
-    return (ManagedKind(core), TaskKind(core, Desk(core, lease)))
 
 
 class ManagedKind:
@@ -120,8 +115,14 @@ class TaskKind:
     def _observe(self, record: Record) -> TaskView:
         state = record.state_as(TaskState)
         with self._core.ledger.read() as tx:
-            seen = {one.number: _seen(tx, one) for one in state.attempts if not one.closed}
-        return TaskView(spec=record.spec_as(TaskSpec), state=state, attempts=seen)
+            seen = {
+                one.number: attempt_seen(tx, one.cluster, one.jobs[-1] if one.jobs else None)
+                for one in state.attempts
+                if not one.closed
+            }
+            spec = record.spec_as(TaskSpec)
+            lent = lent_to(tx, spec.pool, record.id) if spec.pool and record.status not in FINAL else None
+        return TaskView(spec=spec, state=state, attempts=seen, lent=lent)
 
     def _plan(self, spec: TaskSpec) -> tuple[Task, Plan]:
         """The task, and where it can run at today's prices. Blocks."""
@@ -173,6 +174,8 @@ class TaskKind:
             hooks=hooks_of(task),
         )
         with self._core.ledger.transaction() as tx:
+            if attempt.worker and not _still(tx, record.id, attempt.number):
+                raise ConflictError("the attempt was given up meanwhile", retryable="no")
             return self._desk.submit(tx, attempt.cluster, work)
 
     def _secrets(self, spec: TaskSpec) -> dict[str, str]:
@@ -186,14 +189,32 @@ class TaskKind:
                 self._core.snapshots.drop(spec.files)
 
 
-def _seen(tx: Transaction, attempt: Attempt) -> AttemptSeen:
-    """An attempt's cluster and its latest job, as the ledger has them."""
-    cluster = tx.get(attempt.cluster)
+def lent_to(tx: Transaction, pool: str, task: str) -> Lent:
+    """What a pool lends to a task now."""
+    record = tx.get(pool)
+    if record is None or record.target != "UP":
+        return Lent(pool=pool, gone=True)
+    workers = record.state_as(PoolState).workers
+    worker = next((one for one in workers if one.task == task and one.over_at is None), None)
+    if worker is None:
+        return Lent(pool=pool)
+    return Lent(
+        pool=pool,
+        attempt=worker.attempt,
+        cluster=worker.cluster,
+        worker=worker_name(record.name, worker.number),
+        first_job=tx.highest("job", parent=worker.cluster) + 1,
+    )
+
+
+def attempt_seen(tx: Transaction, cluster_id: str, job: int | None) -> AttemptSeen:
+    """A cluster and one of its jobs, as the ledger has them."""
+    cluster = tx.get(cluster_id) if cluster_id else None
     if cluster is None:
         return AttemptSeen()
     state = cluster.state_as(ClusterState)
     nodes = [node for name in gang_of(cluster) if (node := tx.get(name)) is not None]
-    work = tx.get(job_id(cluster.id, attempt.jobs[-1])) if attempt.jobs else None
+    work = tx.get(job_id(cluster.id, job)) if job is not None else None
     ready = cluster.status == "INIT" and state.phase == "ready" and cluster.target == "UP"
     warned = [at for node in nodes for kind, at in node.state_as(NodeState).told_notices if kind == TAKING]
     return AttemptSeen(
@@ -210,6 +231,12 @@ def _seen(tx: Transaction, attempt: Attempt) -> AttemptSeen:
         spent=cluster.target != "UP" and cluster.reason == SPENT,
         work=_work(work) if work is not None else None,
     )
+
+
+def _still(tx: Transaction, task: str, attempt: int) -> bool:
+    """Whether an attempt goes on: what is lent is given back by whoever gives it up."""
+    record = tx.get(task)
+    return record is not None and record.state_as(TaskState).attempts[attempt - 1].over_at is None
 
 
 def _hurt(nodes: Sequence[Record]) -> str:
@@ -239,7 +266,7 @@ def _past(tx: Transaction, state: TaskState, now: float, *, ranked: bool) -> Pas
     taken: dict[Zone, int] = defaultdict(int)
     for record in tx.page("task", Filter(since=now - PAST_S), PAST_TASKS):
         for one in record.state_as(TaskState).attempts:
-            if one.offer is None or not one.offer.spot or one.up_at is None:
+            if one.offer is None or not one.offer.spot or one.up_at is None or one.worker:
                 continue
             hours[zone_of(one.offer)] += max(0.0, (one.over_at or now) - one.up_at) / 3600
             taken[zone_of(one.offer)] += one.ended_by in {"preempted", "lost"}

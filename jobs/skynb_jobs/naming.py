@@ -23,3 +23,18 @@ def cluster_name(title: str, job: int, index: int, attempt: int) -> str:
     plain = re.sub(r"[^a-zA-Z0-9]+", "-", title).strip("-")[:TITLE_CHARS].rstrip("-")
     head = plain if plain[:1].isalpha() else f"job-{plain}".rstrip("-")
     return f"{head}-{job}" + (f"-{index}" if index else "") + (f"-r{attempt}" if attempt > 1 else "")
+
+
+def pool_id(token: str) -> str:
+    """The record id of a pool."""
+    return f"pool-{token}"
+
+
+def worker_id(pool: str, number: int) -> str:
+    """The record id of the cluster of a pool's worker."""
+    return f"cluster-{pool.partition('-')[2]}w{number}"
+
+
+def worker_name(pool: str, number: int) -> str:
+    """What people call that cluster."""
+    return f"{pool}-w{number}"

@@ -24,7 +24,8 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     which a lost attempt is followed by another. restarts: how often a failure of its own is tried again;
     restart_codes: exit codes that always are, and count for nothing. deadline_at: seconds since the epoch.
     envs: what the job adds to the task's own. shares: among how many tasks what is left of the job's budget
-    is divided when this one rents.
+    is divided when this one rents. pool: the record of the pool whose workers do it; empty where it rents its
+    own.
     """
 
     job: int
@@ -44,12 +45,14 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     envs: dict[str, str] = {}
     task_id: str = ""
     user: str = ""
+    pool: str = ""
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One cluster that the task was given.
+    """One cluster that the task was given, none yet while it waits for a worker of a pool.
 
-    jobs: the numbers of its jobs there, a further one for each restart. warned_at: when the infra is to take
+    worker: the name of the cluster, where it is a pool's and only lent. jobs: the numbers of its jobs there,
+    a further one for each restart. warned_at: when the infra is to take
     a machine away, as it said; lapsed_at: one such moment that passed, and nothing was taken. over_at: when
     it was given up; ended_by and why say the cause. closed: nothing of it is left.
     """
@@ -66,6 +69,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ended_by: EndedBy = ""
     why: str = ""
     closed: bool = False
+    worker: str = ""
 
 
 class TaskState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -125,3 +129,77 @@ class SubmitWork(Effect, frozen=True):
 
 class DropTask(Effect, frozen=True):
     """Forget the secrets and files that were kept for the task."""
+
+
+class PoolSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A pool of warm workers, as it was asked for last.
+
+    config, secrets, files: as of a task; its setup makes a worker ready. version: counts what was asked for;
+    a worker of an older one takes no further work once there are others. least, most: how many workers;
+    threshold: waiting tasks for each further one. up_s, down_s: how long more, or fewer, must be wanted.
+    """
+
+    config: dict[str, Any]
+    num_nodes: int = 1
+    secrets: str = ""
+    files: str = ""
+    version: int = 1
+    least: int = 1
+    most: int = 1
+    threshold: int = 1
+    up_s: float = 300.0
+    down_s: float = 1200.0
+    user: str = ""
+
+
+class Worker(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One cluster of a pool.
+
+    setup: its setup was handed over. task, attempt: to whom it is lent. over_at, why: when and why it was
+    given up; closed: nothing of it is left.
+    """
+
+    number: int
+    cluster: str
+    version: int
+    began_at: float
+    setup: bool = False
+    ready_at: float | None = None
+    task: str = ""
+    attempt: int = 0
+    over_at: float | None = None
+    why: str = ""
+    closed: bool = False
+
+
+class PoolState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """workers: those that are not closed, oldest first. made: how many there have been.
+
+    wanted: how many there should be; unlike: how many the line wants instead, and since when. failures:
+    workers in a row that did not become ready, of version `failing`; next_at: not earlier is the next rented.
+    """
+
+    workers: tuple[Worker, ...] = ()
+    made: int = 0
+    wanted: int = 0
+    unlike: int | None = None
+    unlike_since: float = 0.0
+    failures: int = 0
+    failing: int = 0
+    next_at: float = 0.0
+
+
+class RentWorker(Effect, frozen=True):
+    """Write down the cluster of a worker."""
+
+    number: int
+
+
+class SetWorkerUp(Effect, frozen=True):
+    """Write down the job that makes a worker ready."""
+
+    number: int
+
+
+class DropPool(Effect, frozen=True):
+    """Forget the secrets and files that were kept for the pool."""

@@ -19,6 +19,7 @@ from skynb.wire import CancelAnswer, ManagedAnswer, ManagedCancel, ManagedReques
 from skynb_clusters.core import Core
 from skynb_clusters.requests import Desk
 from skynb_clusters.wishes import read_task
+from skynb_jobs.pool_requests import find_pool, of_pool, pool_for
 from skynb_jobs.records import CANCELLED, FINAL, QUEUED, JobSpec, JobState, TaskSpec
 from skynb_jobs.strategies import DEFAULT, strategy
 
@@ -49,7 +50,7 @@ class JobsDesk:
         What cannot be done is refused: SpecError, UnsupportedError, NoOfferError.
         """
         tasks = self._read(request)
-        plans = [self._desk.plan(task) for task in tasks]
+        plans = [] if request.pool else [self._desk.plan(task) for task in tasks]
         if request.dryrun:
             return Prepared(tasks, plans, ())
         files: list[list[str]] = [[]]
@@ -79,16 +80,7 @@ class JobsDesk:
             raise SpecError("every task has secrets and needs, or none has", where="tasks")
         if any(not 0 <= need < index for index, some in enumerate(needs) for need in some):
             raise SpecError("a task needs earlier ones only", where="needs", mend="Put tasks in order")
-        low, high = PRIORITIES
-        if request.priority is not None and not low <= request.priority <= high:
-            raise SpecError(f"{request.priority} is no priority", where="priority", mend=f"{low} to {high}")
-        if request.num_jobs is not None and not 1 <= request.num_jobs <= MOST_JOBS:
-            what = f"{request.num_jobs} jobs cannot be asked for"
-            raise SpecError(what, where="num_jobs", mend=f"1 to {MOST_JOBS}")
-        if request.budget_micro is not None and request.budget_micro <= 0:
-            raise SpecError("a budget is more than nothing", where="budget")
-        if request.deadline_s is not None and request.deadline_s <= 0:
-            raise SpecError("a deadline lies ahead", where="deadline")
+        _check_limits(request)
         tasks = [read_task(*pair) for pair in zip(request.tasks, secrets, strict=True)]
         for index, task in enumerate(tasks):
             strategy(request.strategy or _recovery(task).get("strategy"))
@@ -107,8 +99,9 @@ class JobsDesk:
         if request.dryrun:
             return ManagedAnswer(jobs=[], name=name, plans=shown, dryrun=True), ()
         records = []
+        pool = pool_for(tx, request.pool, tasks) if request.pool else ""
         for rank, kept in enumerate(prepared.files):
-            record = self._record(tx.next_number("managed"), request, tasks, user, rank, kept)
+            record = self._record(tx.next_number("managed"), request, tasks, user, rank, kept, pool)
             tx.insert(record)
             data = {"name": name, "tasks": len(tasks), "priority": -record.nice, "rank": rank}
             tx.append(Event("managed.asked", data), record=record.id, scope=record.id)
@@ -120,8 +113,8 @@ class JobsDesk:
         self, tx: Transaction, request: ManagedCancel, user: str
     ) -> tuple[CancelAnswer, Sequence[str]]:
         """Move jobs towards their end. What is final stays; one that is not there is a NotFoundError."""
-        if not request.jobs and not request.all and request.name is None:
-            mend = "Name jobs by number or name, or all of them"
+        if not request.jobs and not request.all and request.name is None and request.pool is None:
+            mend = "Name jobs by number, name or pool, or all of them"
             raise SpecError("no job is named", where="jobs", mend=mend)
         found = {record.name: record for record in self._chosen(tx, request)}
         if missing := [number for number in request.jobs if str(number) not in found]:
@@ -142,7 +135,8 @@ class JobsDesk:
             return tx.page("managed", Filter(numbers=tuple(request.jobs)), len(request.jobs))
         titles = (request.name,) if request.name is not None else ()
         wanted = Filter(live=True, titles=() if request.all else titles)
-        return tx.page("managed", wanted, _ALL)
+        found = tx.page("managed", wanted, _ALL)
+        return found if request.pool is None else of_pool(found, find_pool(tx, request.pool).id)
 
     def _record(
         self,
@@ -152,6 +146,7 @@ class JobsDesk:
         user: str,
         rank: int,
         files: Sequence[str],
+        pool: str,
     ) -> Record:
         title = _title(request, tasks)
         stamp = time.strftime("%Y-%m-%d-%H-%M-%S", time.gmtime(self._core.ledger.clock.now()))
@@ -166,7 +161,15 @@ class JobsDesk:
         priority = request.priority if request.priority is not None else tasks[0].resources.priority or 0
         specs = tuple(
             self._task(
-                request, index, task, files=files[index], job=number, user=user, envs=envs, task_id=name
+                request,
+                index,
+                task,
+                files=files[index],
+                job=number,
+                user=user,
+                envs=envs,
+                task_id=name,
+                pool=pool,
             )
             for index, (task, name) in enumerate(zip(tasks, ids, strict=True))
         )
@@ -213,6 +216,22 @@ class JobsDesk:
             shares=len(request.tasks),
             **more,
         )
+
+
+def _check_limits(request: ManagedRequest) -> None:
+    low, high = PRIORITIES
+    if request.priority is not None and not low <= request.priority <= high:
+        raise SpecError(f"{request.priority} is no priority", where="priority", mend=f"{low} to {high}")
+    if request.num_jobs is not None and not 1 <= request.num_jobs <= MOST_JOBS:
+        what = f"{request.num_jobs} jobs cannot be asked for"
+        raise SpecError(what, where="num_jobs", mend=f"1 to {MOST_JOBS}")
+    if request.budget_micro is not None and request.budget_micro <= 0:
+        raise SpecError("a budget is more than nothing", where="budget")
+    if request.pool and request.budget_micro is not None:
+        mend = "`skynb budget` caps what you spend in a month"
+        raise SpecError("workers of a pool are not paid by the job", where="budget", mend=mend)
+    if request.deadline_s is not None and request.deadline_s <= 0:
+        raise SpecError("a deadline lies ahead", where="deadline")
 
 
 def _recovery(task: Task) -> Mapping[str, Any]:

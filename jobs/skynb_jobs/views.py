@@ -34,7 +34,7 @@ def infos(tx: Transaction, records: Sequence[Record]) -> list[ManagedInfo]:
     """Managed jobs with their tasks, attempts and what those cost; as many queries for many as for one."""
     tasks = tx.below("task", [record.id for record in records])
     states = {task.id: task.state_as(TaskState) for some in tasks.values() for task in some}
-    clusters = [one.cluster for state in states.values() for one in state.attempts]
+    clusters = [one.cluster for state in states.values() for one in state.attempts if not one.worker]
     monies = tx.monies(clusters)
     return [_info(record, tasks[record.id], states, monies) for record in records]
 
@@ -88,7 +88,7 @@ def _task(record: Record, state: TaskState, monies: Mapping[str, Money]) -> Mana
         restarts=state.restarts,
         started_at=state.started_at,
         ended_at=state.ended_at,
-        attempts=[_attempt(spec, one, monies[one.cluster]) for one in state.attempts],
+        attempts=[_attempt(spec, one, monies.get(one.cluster)) for one in state.attempts],
     )
 
 
@@ -96,11 +96,13 @@ def _waiting(spec: TaskSpec) -> ManagedTaskInfo:
     return ManagedTaskInfo(index=spec.index, name=spec.title, status="PENDING", num_nodes=spec.num_nodes)
 
 
-def _attempt(spec: TaskSpec, one: Attempt, money: Money) -> AttemptInfo:
+def _attempt(spec: TaskSpec, one: Attempt, money: Money | None) -> AttemptInfo:
+    """money: what it cost; None for a pool's worker, whom the pool pays."""
     offer = one.offer
+    own = cluster_name(spec.title, spec.job, spec.index, one.number) if not spec.pool else ""
     return AttemptInfo(
         number=one.number,
-        cluster=cluster_name(spec.title, spec.job, spec.index, one.number),
+        cluster=one.worker or own,
         infra=infra_of(offer) if offer else "",
         instance_type=offer.instance_type if offer else "",
         accelerators=accelerators_of(offer) if offer else "",
@@ -112,6 +114,6 @@ def _attempt(spec: TaskSpec, one: Attempt, money: Money) -> AttemptInfo:
         ended_by=one.ended_by,
         why=one.why,
         jobs=list(one.jobs),
-        settled_micro=money.settled,
-        reserved_micro=money.reserved,
+        settled_micro=money.settled if money else 0,
+        reserved_micro=money.reserved if money else 0,
     )

@@ -35,7 +35,7 @@ from skynb_clusters.providers import load_providers
 from skynb_clusters.rebuild import Rebuilder
 from skynb_clusters.requests import Desk
 from skynb_jobs.deciders.line import Limits
-from skynb_jobs.kinds import managed_kinds
+from skynb_jobs.floor import managed_kinds
 from skynb_jobs.line import Line
 from skynb_jupyter.handlers import handlers
 from skynb_jupyter.service import Service

@@ -18,9 +18,13 @@ from skynb.wire import (
     ManagedInfo,
     ManagedPage,
     ManagedRequest,
+    PoolInfo,
+    PoolRequest,
 )
 from skynb_clusters import views
 from skynb_clusters.naming import job_id
+from skynb_jobs.pool_requests import PoolsDesk, find_pool, pool_info, pool_infos
+from skynb_jobs.pools import drop_kept
 from skynb_jobs.records import TaskState
 from skynb_jobs.requests import JobsDesk
 from skynb_jobs.views import PAGE, find_managed, infos, page
@@ -32,11 +36,12 @@ MOST = 1000
 
 
 class Piece(NamedTuple):
-    """One log of a task: a job on the cluster of an attempt."""
+    """One log of a task: a job on the cluster of an attempt. again: not the first one there."""
 
     cluster: str
     job: int
     attempt: int
+    again: bool
 
 
 class Managed:
@@ -46,6 +51,7 @@ class Managed:
         self._service = service
         self._core = service.core
         self._desk = JobsDesk(service.core, service.desk)
+        self._pools = PoolsDesk(service.core, service.desk)
 
     async def launch(self, caller: Caller, request: ManagedRequest) -> ManagedAnswer:
         """The files are kept before the transaction, and dropped if no job came of them."""
@@ -70,6 +76,36 @@ class Managed:
 
         return await self._service.ask(caller, "jobs cancel", request, CancelAnswer, ask)
 
+    async def apply_pool(self, caller: Caller, name: str, request: PoolRequest) -> PoolInfo:
+        """As `launch`; what an older version of the pool had kept is dropped once the new one is written."""
+        prepared = await asyncio.to_thread(self._pools.prepare, request)
+        used, unused = False, None
+
+        def ask(tx: Transaction) -> tuple[PoolInfo, Sequence[str]]:
+            nonlocal used, unused
+            answer, woken, unused = self._pools.apply(tx, name, request, prepared, caller.user)
+            used = True
+            return answer, woken
+
+        try:
+            answer = await self._service.ask(caller, f"pool {name}", request, PoolInfo, ask)
+        finally:
+            if not used:
+                self._pools.discard(prepared)
+        if unused is not None:
+            await asyncio.to_thread(drop_kept, self._core, unused)
+        return answer
+
+    async def down_pool(self, caller: Caller, name: str) -> PoolInfo:
+        def ask(tx: Transaction) -> tuple[PoolInfo, Sequence[str]]:
+            woken = self._pools.down(tx, name)
+            return pool_info(tx, find_pool(tx, name)), woken
+
+        return await self._service.ask(caller, f"pool down {name}", None, PoolInfo, ask)
+
+    async def pools(self, names: Sequence[str]) -> list[PoolInfo]:
+        return await self._service.read(lambda tx: pool_infos(tx, names))
+
     async def queue(self, wanted: Filter, limit: int = PAGE) -> ManagedPage:
         if not 1 <= limit <= MOST:
             raise SpecError(f"a page has 1 to {MOST} jobs", where="limit")
@@ -90,7 +126,7 @@ class Managed:
         def read(tx: Transaction) -> list[EventInfo]:
             record = find_managed(tx, number)
             tasks = [task.state_as(TaskState) for task in tx.children(record.id)]
-            clusters = [one.cluster for task in tasks for one in task.attempts]
+            clusters = [one.cluster for task in tasks for one in task.attempts if not one.worker]
             return views.events_after(tx, after, record.id, *clusters)
 
         return await self._service.read(read)
@@ -101,7 +137,7 @@ class Managed:
         def read(tx: Transaction) -> dict[int, list[Piece]]:
             return {
                 int(task.name): [
-                    Piece(one.cluster, job, one.number)
+                    Piece(one.cluster, job, one.number, job > one.jobs[0])
                     for one in task.state_as(TaskState).attempts
                     for job in one.jobs
                     if tx.get(job_id(one.cluster, job)) is not None

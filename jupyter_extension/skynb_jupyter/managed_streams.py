@@ -98,7 +98,8 @@ class ManagedLogsHandler(StreamHandler):
                     TextReader(logs.reader(piece.cluster, piece.job, track.place.position, self._rank))
                 )
                 if not track.place.position:
-                    self.event("attempt", {"task": index, "attempt": piece.attempt, "job": piece.job})
+                    told = {"task": index, "attempt": piece.attempt, "job": piece.job, "again": piece.again}
+                    self.event("attempt", told)
             work = await self.service.core.get(job_id(piece.cluster, piece.job))
             while found := await asyncio.to_thread(track.read):
                 for position, rank, text in found:

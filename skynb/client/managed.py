@@ -227,7 +227,7 @@ class _Reader:
         return self._lines.partial()
 
     def _announced(self, told: dict[str, Any]) -> list[str]:
-        task, attempt, again = int(told["task"]), int(told["attempt"]), int(told["job"]) > 1
+        task, attempt, again = int(told["task"]), int(told["attempt"]), bool(told["again"])
         named = f"{self._job.tasks[task].name}: " if len(self._job.tasks) > 1 else ""
         if not named and attempt == 1 and not again:
             return []

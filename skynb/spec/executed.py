@@ -81,7 +81,7 @@ TASK: Mapping[str, Unexecuted] = {
     "resources": lambda resources: _below(resources, RESOURCES),
     "file_mounts": _mounts,
     "service": _not_yet,
-    "pool": _not_yet,
+    "pool": _executed,  # by managed jobs; refused elsewhere
     "volumes": _not_yet,
     "volume_mounts": _not_yet,
     "inputs": _executed,  # a plan counts with them

@@ -24,6 +24,7 @@ class Managed(NamedTuple):
     cancel_at: str = ""
     attempts: int = 1
     options: dict[str, Any] = {}  # noqa: RUF012 - never changed
+    pool: dict[str, Any] = {}  # noqa: RUF012
 
 
 def recovery(**wish: Any) -> dict[str, Any]:
@@ -63,19 +64,73 @@ WORKFLOWS = (
         cancel_at="RECOVERING",
         attempts=2,
     ),
+    Managed("on a pool", ({"run": "sleep 20"},), pool={"pool": {"workers": 2}, "setup": "sleep 3"}),
+    Managed(
+        "an array on a pool",
+        ({"run": "sleep 20"},),
+        pool={"pool": {"workers": 2}},
+        options={"num_jobs": 5},
+    ),
+    Managed(
+        "a pool from nothing",
+        ({"run": "sleep 20"},),
+        pool={"pool": {"min_workers": 0, "max_workers": 2, "downscale_delay_seconds": 30}},
+        options={"num_jobs": 3},
+    ),
+    Managed(
+        "a failure on a pool",
+        ({"run": "sleep 5 && false", "resources": recovery(max_restarts_on_errors=1)},),
+        "FAILED",
+        pool={"pool": {"workers": 1}},
+    ),
+    Managed(
+        "a worker taken",
+        ({"run": "sleep 200"},),
+        faults="preempted-unannounced times=1 value=60",
+        attempts=2,
+        pool={"pool": {"workers": 1}},
+    ),
+    Managed(
+        "a worker taken, with a warning",
+        ({"run": "sleep 200"},),
+        faults="preempted-120s-notice times=1",
+        attempts=2,
+        pool={"pool": {"workers": 1}},
+    ),
+    Managed(
+        "cancel on a pool",
+        ({"run": "sleep 90"},),
+        "CANCELLED",
+        cancel_at="RUNNING",
+        pool={"pool": {"workers": 1}},
+    ),
+    Managed(
+        "cancel before there is a worker",
+        ({"run": "sleep 90"},),
+        "CANCELLED",
+        cancel_at="STARTING",
+        pool={"pool": {"workers": 1}, "setup": "sleep 20"},
+    ),
 )
+POOL = "p"
 
 
 def live(workflow: Managed, crash: Sequence[At] = (), **options: Any) -> Simulation:
     """A simulation that has lived this job to its end; close it."""
     simulation = Simulation(faults=parse_faults(workflow.faults), terms=BRISK, crash=crash, **options)
     try:
-        simulation.managed(NAME, *workflow.tasks, **workflow.options)
+        if workflow.pool:
+            simulation.pool(POOL, **workflow.pool)
+        pool = {"pool": POOL} if workflow.pool else {}
+        simulation.managed(NAME, *workflow.tasks, **workflow.options, **pool)
         if workflow.cancel_at:
             wanted = {workflow.cancel_at, workflow.ends}
             simulation.until(lambda: simulation.managed_info(NAME).status in wanted)
             simulation.cancel_managed(NAME)
-        simulation.until(lambda: simulation.managed_info(NAME).closed)
+        simulation.until(lambda: all(job.final for job in simulation.managed_jobs(NAME)))
+        if workflow.pool:
+            simulation.pool_down(POOL)
+            simulation.until(lambda: simulation.pool_info(POOL) is None)
         simulation.sleep(2 * LEASE.presence_s)
     except BaseException:
         simulation.__exit__()
@@ -91,7 +146,10 @@ def broken(workflow: Managed, simulation: Simulation) -> Iterator[str]:
         yield f"it ended as {job.status}: {job.reason}"
     if len(job.tasks[0].attempts) > workflow.attempts:
         yield f"it took {len(job.tasks[0].attempts)} attempts"
-    yield from accounts(job, simulation)
+    if workflow.pool:
+        yield from ["a job of a pool says that it cost something"] if job.settled_micro else []
+    else:
+        yield from accounts(job, simulation)
 
 
 def accounts(job: ManagedInfo, simulation: Simulation) -> Iterator[str]:

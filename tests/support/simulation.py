@@ -32,6 +32,8 @@ from skynb.wire import (
     ManagedCancel,
     ManagedInfo,
     ManagedRequest,
+    PoolInfo,
+    PoolRequest,
 )
 from skynb_clusters.contract import Capabilities, Check, Listing, Machine, NodeRequest, Provider
 from skynb_clusters.core import Core
@@ -43,8 +45,9 @@ from skynb_clusters.providers.sim.world import FOREIGN_OWNER, World
 from skynb_clusters.rebuild import Rebuilder, Rebuilding
 from skynb_clusters.requests import Desk
 from skynb_jobs.deciders.line import Limits
-from skynb_jobs.kinds import managed_kinds
+from skynb_jobs.floor import managed_kinds
 from skynb_jobs.line import Line
+from skynb_jobs.pool_requests import PoolsDesk, pool_info
 from skynb_jobs.requests import JobsDesk
 from skynb_jobs.views import infos
 from tests.support.simulated_agents import Agents, Hub, Pumps, SimulatedTransport
@@ -183,6 +186,32 @@ class Simulation:
         prepared = self.jobs_desk.prepare(request)
         self._ask(ask, unless=lambda: self._newest(name) != before)
 
+    def pool(self, name: str, **task: Any) -> None:
+        """A pool of these workers, or other workers for the one of that name."""
+        base = {"resources": {"infra": "sim/aws/us-east-1", "instance_type": "g5.xlarge"}}
+        config, secrets = Task(**(base | task)).to_wire()
+        request = PoolRequest(task=config, secrets=secrets)
+        prepared = self.pools_desk.prepare(request)
+        self._has_jobs = True
+
+        def there() -> bool:
+            with self.ledger.read() as tx:
+                return tx.find("pool", name) is not None
+
+        self._ask(
+            lambda _, tx: self.pools_desk.apply(tx, name, request, prepared, "ann")[1],
+            unless=None if there() else there,
+        )
+
+    def pool_down(self, name: str) -> None:
+        self._ask(lambda _, tx: self.pools_desk.down(tx, name), unless=lambda: self.pool_info(name) is None)
+
+    def pool_info(self, name: str) -> PoolInfo | None:
+        """The pool of that name that is not ended."""
+        with self.ledger.read() as tx:
+            record = tx.find("pool", name)
+            return pool_info(tx, record) if record is not None else None
+
     def cancel_managed(self, name: str) -> None:
         self._ask(lambda _, tx: self.jobs_desk.cancel(tx, ManagedCancel(name=name), "ann")[1])
 
@@ -276,9 +305,9 @@ class Simulation:
 
     def turn(self, end: float) -> None:
         """Step one record that is ready; where none is, go to the next moment, at most to `end`."""
-        core = self.core
         if self._has_jobs and self._lined != len(self.points):
             self._look_at_line()
+        core = self.core  # after the look, which may have been the server's last
         key = core.reconciler.queue.take_now()
         if key is None:
             self._go_on(end)
@@ -382,6 +411,7 @@ class Simulation:
         self.core.pumps = self.pumps  # type: ignore[assignment]
         self.desk = Desk(self.core, self._lease)
         self.jobs_desk = JobsDesk(self.core, self.desk)
+        self.pools_desk = PoolsDesk(self.core, self.desk)
         self.line = Line(self.core, self._limits)
         with self.ledger.read() as tx:
             for key in tx.live():

@@ -47,6 +47,7 @@ def _begin(record: Record, view: JobView, now: float) -> Decision:
             spec=msgspec.json.encode(task),
             state=msgspec.json.encode(TaskState()),
             title=task.title,
+            nice=record.nice,
         )
         for task in view.spec.tasks
     )

@@ -6,7 +6,8 @@
 Targets: QUEUED (its turn has not come), DONE, CANCELLED. An attempt is a cluster that the task was given. It
 is lost only when the ledger is certain that a machine of it is gone; what cannot be seen changes nothing. The
 next one is rented as soon as the infra says that it takes a machine, and begins to work when nothing of the
-last one can work any more. A success that was heard of beats everything else.
+last one can work any more. A success that was heard of beats everything else. A
+task of a pool rents nothing: it is lent a worker, and gives it back.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import msgspec
 
 from skynb.control.records import Decision, Effect, Event, Move, Record
 from skynb.errors import JobBudgetError, NotFoundError
+from skynb_clusters.naming import job_id
 from skynb_jobs.deciders.views import AttemptSeen, TaskView, WorkSeen
 from skynb_jobs.naming import cluster_id
 from skynb_jobs.records import (
@@ -40,6 +42,7 @@ MOST_UNTAKEN = 6  # what whole machines refuse so often in a row, others will re
 PAUSES_S = (0.0, 0.0, 5.0, 20.0, 60.0, 300.0)
 RESTART_PAUSES_S = (1.0, 5.0, 20.0, 60.0)
 NO_HURRY_S = 3600.0
+LOOK_S = 30.0
 _UNFIT = {"spec": "FAILED_PRECHECKS", "unsupported": "FAILED_PRECHECKS", "auth": "FAILED_PRECHECKS"}
 _UNFIT |= {
     "no-offer": "FAILED_NO_RESOURCE",
@@ -85,6 +88,7 @@ class _Turn:
         self.events: list[Event] = []
         self.effects: list[Effect] = []
         self.wakes: list[float] = []
+        self.others: list[str] = []
 
     def look(self) -> None:
         """Note what the ledger says of each attempt: its machines, a warning, its end."""
@@ -92,7 +96,8 @@ class _Turn:
             seen = self.seen(attempt)
             if attempt.closed:
                 continue
-            if attempt.over_at is not None and (seen.final or not seen.status):
+            gone = seen.final or not seen.status or (attempt.worker and self.is_clear(attempt))
+            if attempt.over_at is not None and gone:
                 self.change(attempt, closed=True)
                 continue
             changes: dict[str, Any] = {"offer": seen.offer} if seen.offer != attempt.offer else {}
@@ -138,6 +143,8 @@ class _Turn:
         fit = [attempt for attempt in self.live() if attempt.warned_at is None]
         if not fit:
             self._rent_next()
+        elif self.view.spec.pool and not fit[-1].cluster:
+            self._await_worker(fit[-1])
         elif not self.seen(fit[-1]).status:
             self._rent(fit[-1])
         else:
@@ -145,6 +152,8 @@ class _Turn:
 
     def close(self) -> None:
         """The verdict stands; the record ends when nothing of any attempt is left."""
+        if self.view.spec.pool and self.state != self.view.state:
+            self.others.append(self.view.spec.pool)
         if not all(attempt.closed for attempt in self.state.attempts):
             return
         outcome = self.record.outcome
@@ -175,6 +184,7 @@ class _Turn:
             moves=tuple(self.moves),
             events=tuple(self.events),
             effects=tuple(self.effects),
+            wakes=tuple(self.others),
             wake_in=min(self.wakes, default=None),
         )
 
@@ -263,14 +273,32 @@ class _Turn:
         if self.now < self.state.next_at:
             self.wakes.append(self.state.next_at - self.now)
             return
-        number = len(self.state.attempts) + 1
-        cluster = cluster_id(self.record.id, number)
+        number, pool = len(self.state.attempts) + 1, self.view.spec.pool
+        cluster = "" if pool else cluster_id(self.record.id, number)
         attempt = Attempt(number=number, cluster=cluster, began_at=self.now)
         self._set(attempts=(*self.state.attempts, attempt))
-        self.tell("task.rent", attempt)
         self.status = "STARTING" if number == 1 else "RECOVERING"
+        if pool:
+            self._await_worker(attempt)
+            return
+        self.tell("task.rent", attempt)
         self.effects.append(RentCluster(number))
         self.wakes.append(AGAIN_S)
+
+    def _await_worker(self, attempt: Attempt) -> None:
+        """The pool lends one when it is this task's turn, and wakes it."""
+        lent = self.view.lent
+        if lent is None or lent.gone:
+            self.end("FAILED_NO_RESOURCE", "its pool was taken down", "refused")
+        elif lent.cluster and lent.attempt == attempt.number:
+            self.change(attempt, cluster=lent.cluster, worker=lent.worker)
+            self.tell("task.lent", attempt, worker=lent.worker)
+            self.reason = ""
+            self.wakes.append(0.01)
+        else:
+            self.reason = self.reason or "waits for a worker of its pool"
+            self.others.append(lent.pool)
+            self.wakes.append(LOOK_S)
 
     def _rent(self, attempt: Attempt) -> None:
         """Its cluster is not written yet."""
@@ -297,9 +325,10 @@ class _Turn:
             if seen.status != "UP" or not self._others_clear(attempt):
                 self.reason = seen.reason or self.reason
                 return
-            self.change(attempt, jobs=(1,))
+            first = self.view.lent.first_job if self.view.lent and attempt.worker else 1
+            self.change(attempt, jobs=(first,))
             self.tell("task.submit", attempt)
-            self.effects.append(SubmitWork(attempt.number, 1))
+            self.effects.append(SubmitWork(attempt.number, first))
             self.wakes.append(AGAIN_S)
         elif seen.work is None:
             outcome = self.record.outcome
@@ -323,6 +352,8 @@ class _Turn:
         seen = self.seen(attempt)
         if attempt.closed or seen.final or not attempt.jobs:
             return True
+        if attempt.worker and attempt.over_at is not None and seen.work is None:
+            return True  # it was not submitted, and will not be
         # Ranks on other nodes may outlive a head that went away with its queue.
         return seen.work is not None and seen.work.final and seen.work.status != "FAILED_DRIVER"
 
@@ -335,10 +366,15 @@ class _Turn:
         return [attempt for attempt in self.state.attempts if attempt.over_at is None]
 
     def give_up(self, attempt: Attempt, by: EndedBy, why: str) -> None:
-        """Let this attempt go: its cluster is taken down."""
+        """Let this attempt go: its cluster is taken down, or given back to its pool."""
         self.change(attempt, over_at=self.now, ended_by=by, why=why)
         self.tell("task.over", attempt, by=by, why=why)
-        if self.seen(attempt).status and self.seen(attempt).target != "TERMINATED":
+        seen = self.seen(attempt)
+        if attempt.worker:
+            if seen.work is not None and not seen.work.final:
+                self.moves.append(Move(job_id(attempt.cluster, attempt.jobs[-1]), "CANCELLED"))
+            self.others.append(self.view.spec.pool)
+        elif seen.status and seen.target != "TERMINATED":
             self.moves.append(Move(attempt.cluster, "TERMINATED"))
 
     def tell(self, name: str, attempt: Attempt, **data: Any) -> None:

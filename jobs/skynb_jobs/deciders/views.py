@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from skynb_clusters.records import JOB_FINAL, Offer
-from skynb_jobs.records import JobSpec, JobState, TaskSpec, TaskState
+from skynb_jobs.records import JobSpec, JobState, PoolSpec, PoolState, TaskSpec, TaskState
 
 
 class WorkSeen(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,12 +50,28 @@ class AttemptSeen(msgspec.Struct, frozen=True, kw_only=True):
     work: WorkSeen | None = None
 
 
+class Lent(msgspec.Struct, frozen=True, kw_only=True):
+    """What a task sees of its pool.
+
+    gone: it takes no more work. cluster, worker: what it lends to this attempt of the task, by id and by
+    name; first_job: the number that a job has there.
+    """
+
+    pool: str
+    gone: bool = False
+    attempt: int = 0
+    cluster: str = ""
+    worker: str = ""
+    first_job: int = 1
+
+
 class TaskView(msgspec.Struct, frozen=True, kw_only=True):
     """All that a decision about a task may rest on. attempts: by number, those that are not closed."""
 
     spec: TaskSpec
     state: TaskState
     attempts: dict[int, AttemptSeen] = {}
+    lent: Lent | None = None
 
 
 class TaskSeen(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,3 +91,24 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     spec: JobSpec
     state: JobState
     tasks: tuple[TaskSeen, ...] = ()
+
+
+class WorkerSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker of a pool. cluster: with its latest job. lent: its task still has, or awaits, this worker."""
+
+    cluster: AttemptSeen = AttemptSeen()
+    lent: bool = False
+
+
+class PoolView(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a decision about a pool may rest on.
+
+    workers: by number. waiting: tasks without a worker and the numbers of their attempts, in order.
+    has_setup: a worker must be set up before it is ready.
+    """
+
+    spec: PoolSpec
+    state: PoolState
+    workers: dict[int, WorkerSeen] = {}
+    waiting: tuple[tuple[str, int], ...] = ()
+    has_setup: bool = False
