@@ -15,7 +15,7 @@ from skynb.cli.tree import tree
 if TYPE_CHECKING:
     from skynb.client.launch import Launch
 
-TAKE_A_CELL = ("launch", "exec", "plan", "jobs launch")
+TAKE_A_CELL = ("launch", "exec", "plan", "jobs launch", "jobs pool apply")
 
 
 def run(shell: Any, line: str, body: str | None) -> Any:
@@ -26,7 +26,7 @@ def run(shell: Any, line: str, body: str | None) -> Any:
         words = shlex.split(line) or ["--help"]
     except ValueError as error:
         raise UsageError(f"%sky: {error}") from None
-    if body is not None and not {words[0], " ".join(words[:2])} & set(TAKE_A_CELL):
+    if body is not None and not {" ".join(words[:count]) for count in (1, 2, 3)} & set(TAKE_A_CELL):
         raise UsageError(f"%%sky {words[0]}: a cell goes with {', '.join(TAKE_A_CELL)}; use %sky")
     face = Cell(body, live=getattr(shell, "kernel", None) is not None)
     try:

@@ -18,7 +18,7 @@ from tests.support.site import until
 
 BAD = yaml.safe_load((Path(__file__).parent / "bad_requests.yaml").read_text())
 PATHS = sorted(
-    {(route.method, route.path.format(cluster="c", job=1)) for route in ROUTES}
+    {(route.method, route.path.format(cluster="c", job=1, pool="p")) for route in ROUTES}
     | {("GET", "/openapi.json"), ("GET", "/events"), ("GET", "/clusters/c/events")}
     | {("GET", "/clusters/c/jobs/1/logs"), ("GET", "/nowhere"), ("PUT", "/clusters")}
 )
@@ -104,7 +104,7 @@ def test_an_unknown_body_is_a_4xx_whatever_it_is(face):
             continue
         for shape in shapes:
             status, body, _ = face.ask(
-                route.method, API_PREFIX + route.path.format(cluster="none", job=1), shape
+                route.method, API_PREFIX + route.path.format(cluster="none", job=1, pool="none"), shape
             )
             assert 400 <= status < 500, (route.path, shape[:20], status, body)
             assert body["error"]["what"]

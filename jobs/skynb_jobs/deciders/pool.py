@@ -19,8 +19,9 @@ from skynb_jobs.naming import worker_id
 from skynb_jobs.records import DropPool, PoolState, RentWorker, SetWorkerUp, Worker
 
 AGAIN_S = 2.0
+LOOK_S = 30.0  # whom nobody wakes looks at what it lent this often
 MOST_FAILURES = 4  # workers in a row that did not become ready: others would not either
-PAUSES_S = (0.0, 5.0, 30.0, 120.0)
+PAUSES_S = (0.0, 2.0, 10.0, 60.0)
 
 
 def decide_pool(record: Record, view: PoolView, now: float) -> Decision:
@@ -64,6 +65,7 @@ class _Turn:
                 if seen.cluster.final or not seen.cluster.status:
                     self.change(worker, closed=True)
                 continue
+            self.waits += [LOOK_S] if worker.task else []
             held = worker if seen.lent or not worker.task else self.change(worker, task="", attempt=0)
             if why := self._unfit(held, seen):
                 self.fail(held, why)
@@ -176,11 +178,11 @@ class _Turn:
         taken = {(worker.task, worker.attempt) for worker in self.live() if worker.task}
         line = [one for one in self.view.waiting if one not in taken]
         free = [worker for worker in self.live() if worker.ready_at is not None and not worker.task]
-        for worker, (task, attempt) in zip(free, line, strict=False):
-            if self.seen(worker).cluster.whole:
-                self.change(worker, task=task, attempt=attempt)
-                self.tell("pool.lent", worker, task=task)
-                self.wakes.append(task)
+        well = [one for one in free if (seen := self.seen(one).cluster).status == "UP" and seen.whole]
+        for worker, (task, attempt) in zip(well, line, strict=False):
+            self.change(worker, task=task, attempt=attempt)
+            self.tell("pool.lent", worker, task=task)
+            self.wakes.append(task)
 
     def tell_status(self) -> None:
         """READY with a worker, or if none is wanted."""

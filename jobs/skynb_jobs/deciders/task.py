@@ -99,6 +99,7 @@ class _Turn:
             gone = seen.final or not seen.status or (attempt.worker and self.is_clear(attempt))
             if attempt.over_at is not None and gone:
                 self.change(attempt, closed=True)
+                self.others += [self.view.spec.pool] if attempt.worker else []
                 continue
             changes: dict[str, Any] = {"offer": seen.offer} if seen.offer != attempt.offer else {}
             if seen.status == "UP" and attempt.up_at is None:
@@ -152,8 +153,6 @@ class _Turn:
 
     def close(self) -> None:
         """The verdict stands; the record ends when nothing of any attempt is left."""
-        if self.view.spec.pool and self.state != self.view.state:
-            self.others.append(self.view.spec.pool)
         if not all(attempt.closed for attempt in self.state.attempts):
             return
         outcome = self.record.outcome
