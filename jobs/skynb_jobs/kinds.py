@@ -195,9 +195,11 @@ def lent_to(tx: Transaction, pool: str, task: str) -> Lent:
     if record is None or record.target != "UP":
         return Lent(pool=pool, gone=True)
     workers = record.state_as(PoolState).workers
-    worker = next((one for one in workers if one.task == task and one.over_at is None), None)
-    if worker is None:
-        return Lent(pool=pool)
+    ours = [one for one in workers if one.task == task and one.over_at is None]
+    if not ours:
+        trouble = f"pool {record.name} has failed: {record.reason}" if record.status == "FAILED" else ""
+        return Lent(pool=pool, trouble=trouble)
+    worker = max(ours, key=lambda one: one.attempt)
     return Lent(
         pool=pool,
         attempt=worker.attempt,

@@ -140,9 +140,9 @@ class _Turn:
 
     def shed(self) -> None:
         """Idle workers that are one too many go: older versions first, then those that are not ready."""
-        current = [worker for worker in self.live() if self.is_current(worker)]
+        current = [worker for worker in self.live() if self.counts(worker)]
         ready = sum(worker.ready_at is not None for worker in current)
-        old = [worker for worker in self.live() if not self.is_current(worker) and not worker.task]
+        old = [worker for worker in self.live() if not self.counts(worker) and not worker.task]
         for worker in old[: max(0, ready + len(old) - self.state.wanted)]:
             self.give_up(worker, "another version was asked for")
         idle = sorted(
@@ -154,7 +154,7 @@ class _Turn:
 
     def rent(self) -> None:
         """New ones, while there are too few and earlier ones did not all fail."""
-        lacking = self.state.wanted - sum(self.is_current(worker) for worker in self.live())
+        lacking = self.state.wanted - sum(self.counts(worker) for worker in self.live())
         if self._hopeless():
             return
         if lacking > 0 and self.now < self.state.next_at:
@@ -229,8 +229,9 @@ class _Turn:
     def live(self) -> list[Worker]:
         return [worker for worker in self.state.workers if worker.over_at is None]
 
-    def is_current(self, worker: Worker) -> bool:
-        return worker.version == self.view.spec.version
+    def counts(self, worker: Worker) -> bool:
+        """It is as was asked for last, and stays as far as is known."""
+        return worker.version == self.view.spec.version and self.seen(worker).cluster.warned_at is None
 
     def fail(self, worker: Worker, why: str) -> None:
         """Give up one that is of no use; those that never were any hold others back."""

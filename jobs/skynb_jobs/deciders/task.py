@@ -43,6 +43,7 @@ PAUSES_S = (0.0, 0.0, 5.0, 20.0, 60.0, 300.0)
 RESTART_PAUSES_S = (1.0, 5.0, 20.0, 60.0)
 NO_HURRY_S = 3600.0
 LOOK_S = 30.0
+WAITS = "waits for a worker of its pool"
 _UNFIT = {"spec": "FAILED_PRECHECKS", "unsupported": "FAILED_PRECHECKS", "auth": "FAILED_PRECHECKS"}
 _UNFIT |= {
     "no-offer": "FAILED_NO_RESOURCE",
@@ -295,7 +296,7 @@ class _Turn:
             self.reason = ""
             self.wakes.append(0.01)
         else:
-            self.reason = self.reason or "waits for a worker of its pool"
+            self.reason = lent.trouble or WAITS
             self.others.append(lent.pool)
             self.wakes.append(LOOK_S)
 

@@ -53,12 +53,13 @@ class AttemptSeen(msgspec.Struct, frozen=True, kw_only=True):
 class Lent(msgspec.Struct, frozen=True, kw_only=True):
     """What a task sees of its pool.
 
-    gone: it takes no more work. cluster, worker: what it lends to this attempt of the task, by id and by
-    name; first_job: the number that a job has there.
+    gone: it takes no more work. trouble: why it has no workers, if that is known. cluster, worker: what it
+    lends to this attempt of the task, by id and by name; first_job: the number that a job has there.
     """
 
     pool: str
     gone: bool = False
+    trouble: str = ""
     attempt: int = 0
     cluster: str = ""
     worker: str = ""

@@ -115,9 +115,11 @@ def test_a_worker_of_no_use_goes_and_another_comes(changes, why):
 
 
 def test_a_warned_worker_works_on():
-    """Its task knows of the warning itself, and has the time that is left."""
+    """Its task knows of the warning itself, and has the time that is left; another worker is on its way."""
     seen = {1: WorkerSeen(cluster=msgspec.structs.replace(UP, warned_at=NOW + 60), lent=True)}
-    assert over(decide(worker(1, task="task-1", attempt=1), worker(2), seen=seen)) == {}
+    decided = decide(worker(1, task="task-1", attempt=1), worker(2), seen=seen)
+    assert over(decided) == {}
+    assert decided[0].effects == (RentWorker(3),)
 
 
 def test_what_cannot_be_seen_is_neither_lent_nor_given_up():
