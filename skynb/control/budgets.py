@@ -12,13 +12,16 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 
 import msgspec
-from sqlalchemy import Connection, Dialect, delete, func, select
+from sqlalchemy import Connection, Dialect, bindparam, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from skynb.control import schema
 from skynb.control.records import SpendEntry
 
 EVERYBODY = "all"
+_TABLE = schema.budgets.c
+_CAPS = select(_TABLE.account, _TABLE.cap_micro).order_by(_TABLE.account)
+_SOME_CAPS = _CAPS.where(_TABLE.account.in_(bindparam("names", expanding=True)))
 
 
 class OverBudgetError(Exception):
@@ -72,13 +75,11 @@ def set_cap(db: Connection, account: str, micro: int | None, *, by: str, at: flo
 
 def standing(db: Connection, names: Sequence[str] | None, at: float) -> list[Budget]:
     """The budgets of these accounts, or all of them, where they are capped."""
-    table = schema.budgets.c
-    query = select(table.account, table.cap_micro).order_by(table.account)
-    if names is not None:
-        query = query.where(table.account.in_(list(names)))
+    query = _CAPS if names is None else _SOME_CAPS
     if db.dialect.name == "postgresql" and not db.get_execution_options().get("skynb_read_only"):
         query = query.with_for_update()  # two servers must not both find the last dollar free
-    return [_standing(db, account, int(cap), at) for account, cap in db.execute(query).all()]
+    found = db.execute(query, {} if names is None else {"names": list(names)}).all()
+    return [_standing(db, account, int(cap), at) for account, cap in found]
 
 
 def book(db: Connection, entry: SpendEntry, *, scope: str, owner: str, at: float) -> None:
