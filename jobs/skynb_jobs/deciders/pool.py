@@ -13,7 +13,8 @@ from typing import Any
 
 import msgspec
 
-from skynb.control.records import Decision, Effect, Event, Move, Record
+from skynb.control.records import Decision, Event, Move, Record
+from skynb_jobs.deciders.turn import Turn, words
 from skynb_jobs.deciders.views import PoolView, WorkerSeen
 from skynb_jobs.naming import worker_id
 from skynb_jobs.records import DropPool, PoolState, RentWorker, SetWorkerUp, Worker
@@ -26,7 +27,7 @@ PAUSES_S = (0.0, 2.0, 10.0, 60.0)
 
 def decide_pool(record: Record, view: PoolView, now: float) -> Decision:
     """The next step of a pool. Pure."""
-    turn = _Turn(record, view, now)
+    turn = _Turn(record, view, view.state, now)
     turn.look()
     if record.target == "TERMINATED":
         turn.end()
@@ -39,22 +40,8 @@ def decide_pool(record: Record, view: PoolView, now: float) -> Decision:
     return turn.decision()
 
 
-class _Turn:
-    """One decision in the making."""
-
-    def __init__(self, record: Record, view: PoolView, now: float) -> None:
-        self.record = record
-        self.view = view
-        self.now = now
-        self.state: PoolState = view.state
-        self.status = record.status
-        self.reason = record.reason
-        self.final = False
-        self.moves: list[Move] = []
-        self.events: list[Event] = []
-        self.effects: list[Effect] = []
-        self.wakes: list[str] = []
-        self.waits: list[float] = []
+class _Turn(Turn[PoolView, PoolState]):
+    """One decision about a pool."""
 
     # What the ledger says of each worker
 
@@ -72,7 +59,7 @@ class _Turn:
             elif held.ready_at is None:
                 self._prepare(held, seen)
         left = tuple(worker for worker in self.state.workers if not worker.closed)
-        self._set(workers=left)
+        self.set(workers=left)
 
     def _unfit(self, worker: Worker, seen: WorkerSeen) -> str:
         """Why a worker is of no more use; empty while it is."""
@@ -100,7 +87,7 @@ class _Turn:
             self.waits.append(AGAIN_S)
         elif cluster.status == "UP" and (not self.view.has_setup or (cluster.work and cluster.work.final)):
             self.change(worker, ready_at=self.now)
-            self._set(failures=0, next_at=0.0)
+            self.set(failures=0, next_at=0.0)
             self.tell("pool.ready", worker)
         elif worker.setup and cluster.work is None:
             self.effects.append(SetWorkerUp(worker.number))
@@ -108,10 +95,9 @@ class _Turn:
 
     def _again(self, worker: Worker) -> None:
         """Its cluster is not written yet, or could not be."""
-        outcome = self.record.outcome
-        error = outcome.error if outcome and outcome.effect == "RentWorker" else None
+        error = self.error_of("RentWorker")
         if error:
-            self.fail(worker, _words(error))
+            self.fail(worker, words(error))
         else:
             self.effects.append(RentWorker(worker.number))
             self.waits.append(AGAIN_S)
@@ -126,16 +112,16 @@ class _Turn:
         want = min(max(busy + line, spec.least), spec.most)
         bounded = min(max(state.wanted, spec.least), spec.most)
         if want == bounded:
-            self._set(wanted=bounded, unlike=None)
+            self.set(wanted=bounded, unlike=None)
             return
         same = state.unlike is not None and (want > bounded) == (state.unlike > bounded)
         since = state.unlike_since if same else self.now
         delay = spec.up_s if want > bounded else spec.down_s
         if bounded == 0 or self.now - since >= delay:
-            self._set(wanted=want, unlike=None)
+            self.set(wanted=want, unlike=None)
             self.events.append(Event("pool.scaled", {"workers": want, "waiting": len(self.view.waiting)}))
         else:
-            self._set(wanted=bounded, unlike=want, unlike_since=since)
+            self.set(wanted=bounded, unlike=want, unlike_since=since)
             self.waits.append(max(0.01, since + delay - self.now))
 
     def shed(self) -> None:
@@ -168,7 +154,7 @@ class _Turn:
                 version=self.view.spec.version,
                 began_at=self.now,
             )
-            self._set(workers=(*self.state.workers, worker), made=number)
+            self.set(workers=(*self.state.workers, worker), made=number)
             self.tell("pool.rent", worker)
             self.effects.append(RentWorker(number))
             self.waits.append(AGAIN_S)
@@ -198,28 +184,12 @@ class _Turn:
         if self.state.workers:
             self.status = "TERMINATING"
             return
-        outcome = self.record.outcome
-        kept = self.view.spec.secrets or self.view.spec.files
-        if kept and not (outcome and outcome.effect == "DropPool" and not outcome.error):
+        if (self.view.spec.secrets or self.view.spec.files) and not self.is_done("DropPool"):
             self.status = "TERMINATING"
             self.effects.append(DropPool())
             self.waits.append(AGAIN_S)
             return
         self.status, self.reason, self.final = "TERMINATED", "", True
-
-    def decision(self) -> Decision:
-        """All of it, at once."""
-        return Decision(
-            status=self.status if self.status != self.record.status else None,
-            reason=self.reason if self.reason != self.record.reason else None,
-            state=self.state if self.state != self.view.state else None,
-            final=self.final or None,
-            moves=tuple(self.moves),
-            events=tuple(self.events),
-            effects=tuple(self.effects),
-            wakes=tuple(self.wakes),
-            wake_in=min(self.waits, default=None),
-        )
 
     # What the steps are made of
 
@@ -238,7 +208,7 @@ class _Turn:
         if worker.ready_at is None:
             before = self.state.failures if self.state.failing == self.view.spec.version else 0
             pause = PAUSES_S[min(before, len(PAUSES_S) - 1)]
-            self._set(failures=before + 1, failing=self.view.spec.version, next_at=self.now + pause)
+            self.set(failures=before + 1, failing=self.view.spec.version, next_at=self.now + pause)
             self.reason = why
         self.give_up(worker, why)
 
@@ -259,12 +229,5 @@ class _Turn:
     def change(self, worker: Worker, **changes: Any) -> Worker:
         changed = msgspec.structs.replace(worker, **changes)
         workers = tuple(changed if one.number == worker.number else one for one in self.state.workers)
-        self._set(workers=workers)
+        self.set(workers=workers)
         return changed
-
-    def _set(self, **changes: Any) -> None:
-        self.state = msgspec.structs.replace(self.state, **changes)
-
-
-def _words(error: dict[str, Any]) -> str:
-    return ". ".join(str(error[key]) for key in ("what", "why", "mend") if error.get(key))

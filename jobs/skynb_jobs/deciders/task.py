@@ -16,9 +16,10 @@ from typing import Any
 
 import msgspec
 
-from skynb.control.records import Decision, Effect, Event, Move, Record
+from skynb.control.records import Decision, Event, Move, Record
 from skynb.errors import JobBudgetError, NotFoundError
 from skynb_clusters.naming import job_id
+from skynb_jobs.deciders.turn import Turn, words
 from skynb_jobs.deciders.views import AttemptSeen, TaskView, WorkSeen
 from skynb_jobs.naming import cluster_id
 from skynb_jobs.records import (
@@ -55,7 +56,7 @@ _HOPELESS = {NotFoundError.code, JobBudgetError.code}  # what was kept for the t
 
 def decide_task(record: Record, view: TaskView, now: float) -> Decision:
     """The next step of a task. Pure."""
-    turn = _Turn(record, view, now)
+    turn = _Turn(record, view, view.state, now)
     turn.look()
     if record.status in FINAL:
         turn.close()
@@ -74,22 +75,8 @@ def decide_task(record: Record, view: TaskView, now: float) -> Decision:
     return turn.decision()
 
 
-class _Turn:
-    """One decision in the making."""
-
-    def __init__(self, record: Record, view: TaskView, now: float) -> None:
-        self.record = record
-        self.view = view
-        self.now = now
-        self.state: TaskState = view.state
-        self.status = record.status
-        self.reason = record.reason
-        self.final = False
-        self.moves: list[Move] = []
-        self.events: list[Event] = []
-        self.effects: list[Effect] = []
-        self.wakes: list[float] = []
-        self.others: list[str] = []
+class _Turn(Turn[TaskView, TaskState]):
+    """One decision about a task."""
 
     def look(self) -> None:
         """Note what the ledger says of each attempt: its machines, a warning, its end."""
@@ -100,7 +87,7 @@ class _Turn:
             gone = seen.final or not seen.status or (attempt.worker and self.is_clear(attempt))
             if attempt.over_at is not None and gone:
                 self.change(attempt, closed=True)
-                self.others += [self.view.spec.pool] if attempt.worker else []
+                self.wakes += [self.view.spec.pool] if attempt.worker else []
                 continue
             changes: dict[str, Any] = {"offer": seen.offer} if seen.offer != attempt.offer else {}
             if seen.status == "UP" and attempt.up_at is None:
@@ -129,7 +116,7 @@ class _Turn:
     def is_late(self) -> bool:
         deadline = self.view.spec.deadline_at
         if deadline is not None:
-            self.wakes.append(max(0.01, deadline - self.now))
+            self.waits.append(max(0.01, deadline - self.now))
         return deadline is not None and self.now >= deadline
 
     def judge(self) -> None:
@@ -156,11 +143,9 @@ class _Turn:
         """The verdict stands; the record ends when nothing of any attempt is left."""
         if not all(attempt.closed for attempt in self.state.attempts):
             return
-        outcome = self.record.outcome
-        kept = self.view.spec.secrets or self.view.spec.files
-        if kept and not (outcome and outcome.effect == "DropTask" and not outcome.error):
+        if (self.view.spec.secrets or self.view.spec.files) and not self.is_done("DropTask"):
             self.effects.append(DropTask())
-            self.wakes.append(AGAIN_S)
+            self.waits.append(AGAIN_S)
             return
         self.final = True
 
@@ -170,23 +155,9 @@ class _Turn:
             done = (work := self.seen(attempt).work) is not None and work.status == "SUCCEEDED"
             self.give_up(attempt, by if done or by != "done" else "unneeded", reason)
         self.status, self.reason = status, reason
-        self._set(ended_at=self.now)
+        self.set(ended_at=self.now)
         self.events.append(Event("task.ended", {"status": status, "reason": reason}))
-        self.effects, self.wakes = [], [0.01]
-
-    def decision(self) -> Decision:
-        """All of it, at once."""
-        return Decision(
-            status=self.status if self.status != self.record.status else None,
-            reason=self.reason if self.reason != self.record.reason else None,
-            state=self.state if self.state != self.view.state else None,
-            final=self.final or None,
-            moves=tuple(self.moves),
-            events=tuple(self.events),
-            effects=tuple(self.effects),
-            wakes=tuple(self.others),
-            wake_in=min(self.wakes, default=None),
-        )
+        self.effects, self.waits = [], [0.01]
 
     def _judge(self, attempt: Attempt, seen: AttemptSeen) -> None:
         work, plain = seen.work, self.view.spec.num_nodes == 1 and attempt.warned_at is None
@@ -216,7 +187,7 @@ class _Turn:
             self.end("FAILED", f"no node took it, {untaken} times in a row: {work.reason}", "failed")
             return
         self._lose(attempt, work.reason or "the head node lost the job")
-        self._set(untaken=untaken)
+        self.set(untaken=untaken)
 
     def _lapse(self) -> None:
         """A machine that was to be taken is still there and well: its work goes on, and needs no other."""
@@ -225,7 +196,7 @@ class _Turn:
                 continue
             wait = attempt.warned_at + LAPSE_S - self.now
             if wait > 0:
-                self.wakes.append(wait)
+                self.waits.append(wait)
                 continue
             self.change(attempt, warned_at=None, lapsed_at=attempt.warned_at)
             self.tell("task.spared", attempt)
@@ -239,7 +210,7 @@ class _Turn:
         if attempt.warned_at is not None:
             self._lose(attempt, "the infra took a machine away")
         elif past < DOUBT_S or (not seen.whole and past < MOST_DOUBT_S):
-            self.wakes.append(max(0.5, DOUBT_S - past))
+            self.waits.append(max(0.5, DOUBT_S - past))
         elif seen.whole:
             self._failed(attempt, work)
         else:
@@ -255,7 +226,7 @@ class _Turn:
             return
         count = self.state.restarts + (0 if free else 1)
         pause = RESTART_PAUSES_S[min(len(attempt.jobs), len(RESTART_PAUSES_S)) - 1]
-        self._set(restarts=count, next_at=self.now + pause)
+        self.set(restarts=count, next_at=self.now + pause)
         number = attempt.jobs[-1] + 1
         self.change(attempt, jobs=(*attempt.jobs, number))
         self.tell("task.restart", attempt, codes=list(work.codes), counted=not free, pause_s=pause)
@@ -265,25 +236,25 @@ class _Turn:
         work = self.seen(attempt).work
         worked = work is not None and attempt.up_at is not None and self.now - attempt.up_at >= WORKED_S
         quick = 0 if worked else self.state.quick + 1
-        self._set(quick=quick, untaken=0, next_at=self.now + PAUSES_S[min(quick, len(PAUSES_S) - 1)])
+        self.set(quick=quick, untaken=0, next_at=self.now + PAUSES_S[min(quick, len(PAUSES_S) - 1)])
         self.give_up(attempt, "preempted" if attempt.warned_at is not None else "lost", why)
         self.status, self.reason = "RECOVERING", why
 
     def _rent_next(self) -> None:
         if self.now < self.state.next_at:
-            self.wakes.append(self.state.next_at - self.now)
+            self.waits.append(self.state.next_at - self.now)
             return
         number, pool = len(self.state.attempts) + 1, self.view.spec.pool
         cluster = "" if pool else cluster_id(self.record.id, number)
         attempt = Attempt(number=number, cluster=cluster, began_at=self.now)
-        self._set(attempts=(*self.state.attempts, attempt))
+        self.set(attempts=(*self.state.attempts, attempt))
         self.status = "STARTING" if number == 1 else "RECOVERING"
         if pool:
             self._await_worker(attempt)
             return
         self.tell("task.rent", attempt)
         self.effects.append(RentCluster(number))
-        self.wakes.append(AGAIN_S)
+        self.waits.append(AGAIN_S)
 
     def _await_worker(self, attempt: Attempt) -> None:
         """The pool lends one when it is this task's turn, and wakes it."""
@@ -294,30 +265,29 @@ class _Turn:
             self.change(attempt, cluster=lent.cluster, worker=lent.worker)
             self.tell("task.lent", attempt, worker=lent.worker)
             self.reason = ""
-            self.wakes.append(0.01)
+            self.waits.append(0.01)
         else:
             self.reason = lent.trouble or WAITS
-            self.others.append(lent.pool)
-            self.wakes.append(LOOK_S)
+            self.wakes.append(lent.pool)
+            self.waits.append(LOOK_S)
 
     def _rent(self, attempt: Attempt) -> None:
         """Its cluster is not written yet."""
-        outcome = self.record.outcome
-        error = outcome.error if outcome and outcome.effect == "RentCluster" else None
+        error = self.error_of("RentCluster")
         if error and attempt.number == 1 and str(error.get("code")) in _UNFIT:
-            self.end(_UNFIT[str(error["code"])], _words(error), "refused")
+            self.end(_UNFIT[str(error["code"])], words(error), "refused")
         elif error and error.get("code") in _HOPELESS:
-            self.end("FAILED", _words(error), "refused")
+            self.end("FAILED", words(error), "refused")
         elif error:
             quick = self.state.quick + 1
-            self._set(quick=quick, next_at=self.now + max(5.0, PAUSES_S[min(quick, len(PAUSES_S) - 1)]))
-            self.reason = _words(error)
-            self.wakes.append(self.state.next_at - self.now)
+            self.set(quick=quick, next_at=self.now + max(5.0, PAUSES_S[min(quick, len(PAUSES_S) - 1)]))
+            self.reason = words(error)
+            self.waits.append(self.state.next_at - self.now)
         elif self.now < self.state.next_at:
-            self.wakes.append(self.state.next_at - self.now)
+            self.waits.append(self.state.next_at - self.now)
         else:
             self.effects.append(RentCluster(attempt.number))
-            self.wakes.append(AGAIN_S)
+            self.waits.append(AGAIN_S)
 
     def _work(self, attempt: Attempt, seen: AttemptSeen) -> None:
         """Hand the task to its cluster once that is up and nothing else can work on it; then watch."""
@@ -329,19 +299,18 @@ class _Turn:
             self.change(attempt, jobs=(first,))
             self.tell("task.submit", attempt)
             self.effects.append(SubmitWork(attempt.number, first))
-            self.wakes.append(AGAIN_S)
+            self.waits.append(AGAIN_S)
         elif seen.work is None:
-            outcome = self.record.outcome
-            error = outcome.error if outcome and outcome.effect == "SubmitWork" else None
+            error = self.error_of("SubmitWork")
             if error and error.get("code") in _HOPELESS:
-                self.end("FAILED", _words(error), "failed")
+                self.end("FAILED", words(error), "failed")
                 return
             if self.now >= self.state.next_at:
                 self.effects.append(SubmitWork(attempt.number, attempt.jobs[-1]))
-            self.wakes.append(max(AGAIN_S, self.state.next_at - self.now))
+            self.waits.append(max(AGAIN_S, self.state.next_at - self.now))
         elif seen.work.status == "RUNNING" and self.status != "RUNNING":
             self.status, self.reason = "RUNNING", ""
-            self._set(started_at=self.state.started_at or self.now)
+            self.set(started_at=self.state.started_at or self.now)
             self.tell("task.running", attempt)
 
     def _others_clear(self, attempt: Attempt) -> bool:
@@ -373,7 +342,7 @@ class _Turn:
         if attempt.worker:
             if seen.work is not None and not seen.work.final:
                 self.moves.append(Move(job_id(attempt.cluster, attempt.jobs[-1]), "CANCELLED"))
-            self.others.append(self.view.spec.pool)
+            self.wakes.append(self.view.spec.pool)
         elif seen.status and seen.target != "TERMINATED":
             self.moves.append(Move(attempt.cluster, "TERMINATED"))
 
@@ -385,10 +354,7 @@ class _Turn:
             msgspec.structs.replace(one, **changes) if one.number == attempt.number else one
             for one in self.state.attempts
         )
-        self._set(attempts=changed)
-
-    def _set(self, **changes: Any) -> None:
-        self.state = msgspec.structs.replace(self.state, **changes)
+        self.set(attempts=changed)
 
 
 def _told(work: WorkSeen) -> str:
@@ -396,8 +362,3 @@ def _told(work: WorkSeen) -> str:
     codes = ", ".join(f"rank {rank}: {code}" for rank, code in enumerate(work.codes) if code)
     kind = "its setup failed" if work.status == "FAILED_SETUP" else "it failed"
     return work.reason or (f"{kind} (exit codes: {codes})" if codes else kind)
-
-
-def _words(error: dict[str, Any]) -> str:
-    parts = [str(error[key]) for key in ("what", "why", "mend") if error.get(key)]
-    return ". ".join(parts)
