@@ -17,6 +17,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, NamedTuple
 
+from sqlalchemy import Dialect, Engine
+
 from skynb.control.clock import Clock
 from skynb.control.ledger import Claim, Filter, Ledger, Money, Transaction
 from skynb.control.reconciler import Kind
@@ -118,7 +120,7 @@ class Simulation:
         self._home = Path(self._folder.name)
         shutil.copyfile(_template(), self._home / "ledger.db")
         self.ledger = NumberedLedger(f"sqlite:///{self._home / 'ledger.db'}", self)
-        self.ledger.engine.update_execution_options(compiled_cache=_STATEMENTS)
+        _share_statements(self.ledger.engine)
         self._loop = asyncio.new_event_loop()
         self._server()
 
@@ -595,5 +597,12 @@ def forget() -> None:
         _KEPT.pop().cleanup()
 
 
-_STATEMENTS: dict[Any, Any] = {}  # compiled once for all simulations of a process
+def _share_statements(engine: Engine) -> None:
+    """Statements are compiled once for all simulations of a process: kept by dialect, which is one, too."""
+    engine.dialect = _DIALECTS.setdefault(engine.dialect.name, engine.dialect)
+    engine.update_execution_options(compiled_cache=_STATEMENTS)
+
+
+_DIALECTS: dict[str, Dialect] = {}
+_STATEMENTS: dict[Any, Any] = {}
 _KEPT: list[TemporaryDirectory[str]] = []  # until `forget`
