@@ -102,10 +102,12 @@ def queue(
     limit: int = 50,
     since: float | None = None,
     before: float | None = None,
+    infra: str | None = None,
 ) -> ManagedJobs:
     """Managed jobs, newest first, at most `limit`.
 
-    all_users=False: only one's own. name: may have `*`. since, before: seconds since the epoch.
+    all_users=False: only one's own. name: may have `*`. since, before: seconds since the epoch. infra: where
+    they run or ran, `aws` or `aws/us-east-1`.
     """
     query: dict[str, str | list[str]] = {"limit": str(limit)}
     if statuses:
@@ -114,6 +116,8 @@ def queue(
         query["job"] = ",".join(map(str, job_ids))
     if name is not None:
         query["name"] = name
+    if infra is not None:
+        query["infra"] = infra
     if skip_finished:
         query["live"] = "1"
     if not all_users:

@@ -13,6 +13,7 @@ from skynb_jobs.naming import cluster_name
 from skynb_jobs.records import CANCELLED, FINAL, Attempt, JobSpec, JobState, TaskSpec, TaskState
 
 PAGE = 50
+LOOKED_THROUGH = 5000
 
 
 def find_managed(tx: Transaction, number: int) -> Record:
@@ -23,11 +24,35 @@ def find_managed(tx: Transaction, number: int) -> Record:
     return found[0]
 
 
-def page(tx: Transaction, wanted: Filter, limit: int) -> ManagedPage:
-    """The newest jobs that fit, and how many there are of each status."""
+def page(tx: Transaction, wanted: Filter, limit: int, infra: str = "") -> ManagedPage:
+    """The newest jobs that fit, and how many there are of each status.
+
+    infra: only jobs that run or ran there, among the newest LOOKED_THROUGH that fit.
+    """
+    if infra:
+        return _page_on(tx, wanted, limit, infra)
     found = tx.page("managed", wanted, limit + 1)
     jobs = infos(tx, found[:limit])
     return ManagedPage(jobs=jobs, counts=tx.tally("managed"), more=len(found) > limit)
+
+
+def _page_on(tx: Transaction, wanted: Filter, limit: int, infra: str) -> ManagedPage:
+    """Where a job runs is said by its attempts, so they are looked at some at a time."""
+    found = tx.page("managed", wanted, LOOKED_THROUGH)
+    jobs: list[ManagedInfo] = []
+    for first in range(0, len(found), PAGE):
+        if len(jobs) > limit:
+            break
+        jobs += [one for one in infos(tx, found[first : first + PAGE]) if _is_on(one, infra)]
+    more = len(jobs) > limit or len(found) == LOOKED_THROUGH
+    return ManagedPage(jobs=jobs[:limit], counts=tx.tally("managed"), more=more)
+
+
+def _is_on(job: ManagedInfo, infra: str) -> bool:
+    """infra: as a task writes it, `aws` or `aws/us-east-1`."""
+    wanted = infra.removesuffix("/*")
+    places = (attempt.infra for task in job.tasks for attempt in task.attempts)
+    return any(place == wanted or place.startswith(f"{wanted}/") for place in places)
 
 
 def infos(tx: Transaction, records: Sequence[Record]) -> list[ManagedInfo]:

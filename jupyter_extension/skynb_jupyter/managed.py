@@ -106,13 +106,13 @@ class Managed:
     async def pools(self, names: Sequence[str]) -> list[PoolInfo]:
         return await self._service.read(lambda tx: pool_infos(tx, names))
 
-    async def queue(self, wanted: Filter, limit: int = PAGE) -> ManagedPage:
+    async def queue(self, wanted: Filter, limit: int = PAGE, infra: str = "") -> ManagedPage:
         if not 1 <= limit <= MOST:
             raise SpecError(f"a page has 1 to {MOST} jobs", where="limit")
         if unknown := set(wanted.statuses) - set(MANAGED_STATUSES):
             mend = f"One of {', '.join(MANAGED_STATUSES)}"
             raise SpecError(f"{min(unknown)!r} is no status", where="status", mend=mend)
-        return await self._service.read(lambda tx: page(tx, wanted, limit))
+        return await self._service.read(lambda tx: page(tx, wanted, limit, infra))
 
     async def job(self, number: int) -> ManagedInfo:
         return await self._service.read(lambda tx: infos(tx, [find_managed(tx, number)])[0])

@@ -262,9 +262,11 @@ ROUTES = (
     Route(
         method="GET",
         path="/jobs",
-        summary="Managed jobs, newest first: `status`, `name`, `user`, `live`, `since`, `before`, `limit`",
+        summary="Newest managed jobs: `status`, `name`, `user`, `infra`, `live`, `since`, `before`, `limit`",
         answer=ManagedPage,
-        call=lambda service, call: service.managed.queue(_wanted(call), call.count("limit", PAGE)),
+        call=lambda service, call: service.managed.queue(
+            _wanted(call), call.count("limit", PAGE), call.query.get("infra", "")
+        ),
     ),
     Route(
         method="POST",

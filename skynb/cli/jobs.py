@@ -106,7 +106,7 @@ def launch(
 @click.option("-r", "--refresh", is_flag=True, hidden=True, expose_value=False)  # the records are current
 @click.option("-v", "--verbose", is_flag=True, hidden=True, expose_value=False)
 @options.output
-@options.refused("--infra")
+@click.option("--infra", help="Only jobs that run, or ran, there: aws, aws/us-east-1.")
 @options.config
 def queue(
     job_ids: tuple[int, ...],
@@ -119,6 +119,7 @@ def queue(
     after: str | None,
     before: str | None,
     mine: bool,
+    infra: str | None,
 ) -> ManagedJobs:
     """Show managed jobs, newest first."""
     from skynb import jobs as client
@@ -132,6 +133,7 @@ def queue(
         limit=_MOST if everything else limit,
         since=max(filter(None, (_moment(since, "--since"), _moment(after, "--after"))), default=None),
         before=_moment(before, "--before"),
+        infra=infra,
     )
     missing = sorted(set(job_ids) - {job.id for job in found})
     if missing:

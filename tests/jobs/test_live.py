@@ -271,6 +271,9 @@ def test_the_command_line(capsys):
         (["--after", "1h"], True),
         (["--before", "1h"], False),
         (["--after", "2999-01-01"], False),
+        (["--infra", "local"], True),
+        (["--infra", "loc"], False),
+        (["--infra", "aws"], False),
     ):
         assert run(["jobs", "queue", "-n", "line", "-o", "json", *words]) == 0
         assert bool(json.loads(capsys.readouterr().out)) is shown, words
