@@ -10,13 +10,14 @@ import time
 import traceback
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Iterable, Optional
 
 from skynb_agent import config, files, processes
 from skynb_agent.protocol import Decoder, encode, request
 
 SOCKET = "agent.sock"
 START_WITHIN_S = 10.0
+_USUAL_FILES = 256  # at most so many are open, where that cannot be told
 _PASSED_ON = ("PATH", "LANG", "TZ", "LC_ALL", "TMPDIR")
 
 
@@ -101,13 +102,20 @@ def _detach(settings: config.Config) -> None:
     nothing = os.open(os.devnull, os.O_RDONLY)
     for number, source in enumerate((nothing, log, log)):
         os.dup2(source, number)
-    for name in os.listdir("/dev/fd"):  # noqa: PTH208 - numbers, not paths
-        if int(name) > 2:  # the three standard streams stay
+    for number in _open_files():
+        if number > 2:  # the three standard streams stay
             with suppress(OSError):  # the one by which they were listed
-                os.close(int(name))
+                os.close(number)
     kept = {key: os.environ[key] for key in _PASSED_ON if key in os.environ}
     os.environ.clear()
     os.environ.update({**kept, **settings.env})
+
+
+def _open_files() -> Iterable[int]:
+    try:
+        return map(int, os.listdir("/dev/fd"))  # noqa: PTH208 - numbers, not paths
+    except OSError:
+        return range(_USUAL_FILES)
 
 
 def _serve(root: Path) -> int:
