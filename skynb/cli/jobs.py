@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from skynb.client.causes import Story
     from skynb.client.managed import ManagedJobs, ManagedLaunch
     from skynb.client.pools import Pools
+    from skynb.planning import Plan
 
 _MOST = 1000
 _UNITS = {"m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
@@ -235,7 +236,7 @@ def pool() -> None:
 @options.config
 def apply(
     entrypoint: tuple[str, ...], called: str, workers: int | None, dryrun: bool, yes: bool, **fields: Any
-) -> Pools:
+) -> Pools | Plan:
     """Make a pool, or give it other workers; jobs that run go on to their end."""
     from skynb import jobs as client
     from skynb.client.pools import Pools
@@ -246,9 +247,9 @@ def apply(
 
         draft = client.pool_apply(dag, called, workers=workers, dryrun=True)
         plan = msgspec.convert(draft.plan, Plan)
-        here.show(plan)
         if dryrun:
-            return Pools()
+            return plan
+        here.show(plan)
         many = str(draft.least) if draft.least == draft.most else f"{draft.least} to {draft.most}"
         here.confirm(f"Keep {many} of these as pool {called}?")
     return Pools([client.pool_apply(dag, called, workers=workers)])

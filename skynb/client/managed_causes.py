@@ -91,6 +91,7 @@ _TOLD: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "managed.cancel.asked": lambda data: f"{data.get('by')} asked to cancel it",
     "managed.ended": _ended,
     "task.rent": lambda data: f"machines are asked for, attempt {data.get('attempt')}",
+    "task.lent": lambda data: f"its pool lends {data.get('worker')} to attempt {data.get('attempt')}",
     "task.submit": lambda data: f"attempt {data.get('attempt')} is up and gets the work",
     "task.running": lambda data: f"attempt {data.get('attempt')} runs it",
     "task.warned": lambda data: (
