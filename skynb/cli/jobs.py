@@ -291,6 +291,7 @@ def down(pool_names: tuple[str, ...], everything: bool, yes: bool) -> Pools:
 @click.argument("worker", type=int)
 @click.option("--follow/--no-follow", default=True, help="Go on until it ends.")
 @click.option("--tail", type=click.IntRange(min=0), default=0, help="Begin so many lines before the end.")
+@options.output
 @options.config
 def pool_logs(name: str, worker: int, follow: bool, tail: int) -> None:
     """Show how a worker was set up."""

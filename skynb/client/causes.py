@@ -339,4 +339,15 @@ _TOLD: dict[str, tuple[bool, Callable[[Mapping[str, Any]], str], bool]] = {
     ),
     "dask.unused": (False, _plain("nobody used Dask: it ends"), False),
     "dask.ended": (False, _plain("Dask has ended"), False),
+    "pool.asked": (
+        False,
+        _plain("version {version} of the pool was asked for, {least} to {most} workers"),
+        False,
+    ),
+    "pool.down.asked": (False, _plain("somebody took the pool down"), False),
+    "pool.scaled": (False, _plain("{workers} workers are wanted, {waiting} tasks wait"), False),
+    "pool.rent": (False, _plain("machines are asked for, worker {worker}"), False),
+    "pool.ready": (False, _plain("worker {worker} is ready"), False),
+    "pool.lent": (True, _plain("worker {worker} is lent to {task}"), False),
+    "pool.over": (False, _plain("worker {worker} goes: {why}"), False),
 }
