@@ -71,15 +71,15 @@ class Autostop(msgspec.Struct, frozen=True, kw_only=True):
     wait_for: WaitFor = "jobs_and_ssh"
 
 
-class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ClusterSpec(MachineWish, frozen=True, kw_only=True, omit_defaults=True):
     """What was asked for. offers: the plan's choice and its alternatives, in order.
 
     presence_s, envelope_s: how long nodes live without a server, unused and with running work. lanes: how
     many offers are tried at a time. retry: go on until machines are had. budget_micro: what the cluster may
-    cost in all. first_job: the least number of a new job. labels, ports, image, disk: as in MachineWish, of
-    every alternative; differing: of each, where they are not the same; `ports` are opened besides. outside:
-    files go elsewhere than below the home. held_by: the record that the cluster works for, which alone may
-    move it, and which is told what becomes of it.
+    cost in all. first_job: the least number of a new job. What it inherits is wished by every alternative;
+    differing: what each wishes, where that is not the same, and `ports` are opened besides. outside: files go
+    elsewhere than below the home. held_by: the record that the cluster works for, which alone may move it,
+    and which is told what becomes of it.
     """
 
     num_nodes: int
@@ -94,12 +94,6 @@ class ClusterSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     lanes: int = 1
     retry: bool = False
     budget_micro: int | None = None
-    labels: dict[str, str] = {}
-    ports: tuple[str, ...] = ()
-    image: str | None = None
-    images: dict[str, str] = {}
-    disk_gib: int = USUAL_DISK_GIB
-    disk_tier: str | None = None
     outside: bool = False
     first_job: int = 1
     held_by: str = ""

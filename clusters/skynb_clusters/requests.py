@@ -280,7 +280,9 @@ class Desk:
         """The task without alternatives that no infra here can fulfil; as it is if none is left."""
         if rehearsed(task) is not None:
             return task
-        clouds = self._around.clouds(infras(task))
+        named = infras(task)
+        known = self._around.clouds(named)
+        clouds = [one for one in known if one != LOCAL or LOCAL in named or len(known) == 1]
         return narrowed(task, clouds, lambda cloud, wishes: self._core.unable(cloud, wishes) is None)
 
     def plan(self, task: Task, wishes: Wishes | None = None) -> Plan:
@@ -546,8 +548,8 @@ def find_free(tx: Transaction, name: str) -> Record:
 def check_free(cluster: Record) -> None:
     """ConflictError for a cluster that works for another record."""
     if cluster.spec_as(ClusterSpec).held_by:
-        mend = "`skynb jobs queue` shows the job; `skynb jobs cancel` ends it, and the cluster with it"
-        raise ConflictError(f"cluster {cluster.name!r} works for a managed job", mend=mend)
+        mend = "`skynb jobs queue` and `skynb jobs pool status` show for which, and what ends it"
+        raise ConflictError(f"cluster {cluster.name!r} works for managed jobs", mend=mend)
 
 
 def live_dask(tx: Transaction, cluster: Record) -> Record | None:

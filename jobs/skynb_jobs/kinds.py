@@ -205,12 +205,11 @@ def lent_to(tx: Transaction, pool: str, task: str) -> Lent:
         attempt=worker.attempt,
         cluster=worker.cluster,
         worker=worker_name(record.name, worker.number),
-        first_job=tx.highest("job", parent=worker.cluster) + 1,
     )
 
 
 def attempt_seen(tx: Transaction, cluster_id: str, job: int | None) -> AttemptSeen:
-    """A cluster and one of its jobs, as the ledger has them."""
+    """A cluster and one of its jobs, if there is one, as the ledger has them."""
     cluster = tx.get(cluster_id) if cluster_id else None
     if cluster is None:
         return AttemptSeen()
@@ -232,6 +231,7 @@ def attempt_seen(tx: Transaction, cluster_id: str, job: int | None) -> AttemptSe
         warned_at=max(warned, default=None),
         spent=cluster.target != "UP" and cluster.reason == SPENT,
         work=_work(work) if work is not None else None,
+        next_job=tx.highest("job", parent=cluster.id) + 1 if job is None else job + 1,
     )
 
 

@@ -52,9 +52,9 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One cluster that the task was given, none yet while it waits for a worker of a pool.
 
     worker: the name of the cluster, where it is a pool's and only lent. jobs: the numbers of its jobs there,
-    a further one for each restart. warned_at: when the infra is to take
-    a machine away, as it said; lapsed_at: one such moment that passed, and nothing was taken. over_at: when
-    it was given up; ended_by and why say the cause. closed: nothing of it is left.
+    a further one for each restart. warned_at: when the infra is to take a machine away, as it said;
+    lapsed_at: one such moment that passed, and nothing was taken. over_at: when it was given up; ended_by and
+    why say the cause. closed: nothing of it is left.
     """
 
     number: int
@@ -176,7 +176,7 @@ class PoolState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """workers: those that are not closed, oldest first. made: how many there have been.
 
     wanted: how many there should be; unlike: how many the line wants instead, and since when. failures:
-    workers in a row that did not become ready, of version `failing`; next_at: not earlier is the next rented.
+    workers in a row whose setup or rental failed, of version `failing`; next_at: not earlier is one rented.
     """
 
     workers: tuple[Worker, ...] = ()

@@ -96,10 +96,10 @@ class JobsDesk:
         tasks = prepared.tasks
         name = _title(request, tasks)
         shown = [plan.to_dict() for plan in prepared.plans]
+        pool = pool_for(tx, request.pool, tasks) if request.pool else ""
         if request.dryrun:
             return ManagedAnswer(jobs=[], name=name, plans=shown, dryrun=True), ()
         records = []
-        pool = pool_for(tx, request.pool, tasks) if request.pool else ""
         for rank, kept in enumerate(prepared.files):
             record = self._record(tx.next_number("managed"), request, tasks, user, rank, kept, pool)
             tx.insert(record)

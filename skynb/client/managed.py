@@ -140,7 +140,8 @@ class ManagedLaunch:
 
     def __str__(self) -> str:
         if self.dryrun:
-            return "\n\n".join(map(str, self.plans))
+            on_pool = f"{self.name} would run on a worker of its pool: no machine is rented for it"
+            return "\n\n".join(map(str, self.plans)) or on_pool
         numbers = self.job_ids
         which = f"job {numbers[0]}" if len(numbers) == 1 else f"jobs {numbers[0]}-{numbers[-1]}"
         return f"managed {which} ({self.name}) handed over; {self.ways_on()}"

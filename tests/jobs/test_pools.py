@@ -57,6 +57,7 @@ def test_a_worker_is_set_up_once_and_lent_to_one_job_after_another():
     """The second job finds what the first one left, and no machine of its own."""
     jobs.pool_apply(READY, "warm", workers=1)
     pool = ready("warm")
+    assert "on a worker of its pool" in str(jobs.launch(WORK, pool="warm", dryrun=True))
     assert list(jobs.launch(WORK, pool="warm")) == ["made"]
     second = jobs.launch(WORK, pool="warm")
     assert list(second) == ["made", "warm-w1-0"]
@@ -110,6 +111,7 @@ def test_a_setup_that_fails_is_said_and_not_tried_for_ever():
     ("ask", "error", "words"),
     [
         (lambda: jobs.launch(WORK, pool="none"), NotFoundError, "there is no pool 'none'"),
+        (lambda: jobs.launch(WORK, pool="none", dryrun=True), NotFoundError, "there is no pool 'none'"),
         (lambda: jobs.pool_apply(READY, "p"), SpecError, "the number of workers is missing"),
         (lambda: jobs.pool_apply(READY, "no_name", workers=1), SpecError, "is no name for a pool"),
         (lambda: jobs.launch(WORK, pool="x", budget=1), SpecError, "are not paid by the job"),

@@ -20,9 +20,10 @@ from skynb_jobs.naming import worker_id
 from skynb_jobs.records import DropPool, PoolState, RentWorker, SetWorkerUp, Worker
 
 AGAIN_S = 2.0
-LOOK_S = 30.0  # whom nobody wakes looks at what it lent this often
-MOST_FAILURES = 4  # workers in a row that did not become ready: others would not either
+LOOK_S = 30.0  # what no cause wakes is looked at this often
+MOST_FAILURES = 4  # workers in a row whose setup, or rental, failed: others' would, too
 PAUSES_S = (0.0, 2.0, 10.0, 60.0)
+LOST_PAUSE_S = 10.0
 
 
 def decide_pool(record: Record, view: PoolView, now: float) -> Decision:
@@ -54,27 +55,35 @@ class _Turn(Turn[PoolView, PoolState]):
                 continue
             self.waits += [LOOK_S] if worker.task else []
             held = worker if seen.lent or not worker.task else self.change(worker, task="", attempt=0)
-            if why := self._unfit(held, seen):
+            if why := self._lost(held, seen):
+                self.lose(held, why)
+            elif why := self._useless(held, seen):
                 self.fail(held, why)
             elif held.ready_at is None:
                 self._prepare(held, seen)
         left = tuple(worker for worker in self.state.workers if not worker.closed)
         self.set(workers=left)
 
-    def _unfit(self, worker: Worker, seen: WorkerSeen) -> str:
-        """Why a worker is of no more use; empty while it is."""
+    def _lost(self, worker: Worker, seen: WorkerSeen) -> str:
+        """Why a worker's machines are gone, or going; empty while they stay."""
         cluster, work = seen.cluster, seen.cluster.work
-        if cluster.failed or cluster.hurt:
-            what = str((cluster.error or {}).get("what") or "")
-            return cluster.hurt or what or cluster.reason or "no machines were had"
-        if cluster.status and cluster.target != "UP":
+        if cluster.hurt:
+            return cluster.hurt
+        if cluster.status and cluster.target != "UP" and not cluster.failed:
             return cluster.reason or "its cluster was taken down"
         if work is not None and work.status == "FAILED_DRIVER":
             return work.reason or "the head node lost a job"
-        if worker.setup and worker.ready_at is None and work and work.final and work.status != "SUCCEEDED":
-            return work.reason or "its setup failed"
         if cluster.warned_at is not None and not worker.task:
             return "the infra takes a machine away"
+        return ""
+
+    def _useless(self, worker: Worker, seen: WorkerSeen) -> str:
+        """Why it cannot become ready, as others could not either; empty while it may."""
+        cluster, work = seen.cluster, seen.cluster.work
+        if cluster.failed:
+            return str((cluster.error or {}).get("what") or cluster.reason or "no machines were had")
+        if worker.setup and worker.ready_at is None and work and work.final and work.status != "SUCCEEDED":
+            return work.reason or "its setup failed"
         return ""
 
     def _prepare(self, worker: Worker, seen: WorkerSeen) -> None:
@@ -95,7 +104,7 @@ class _Turn(Turn[PoolView, PoolState]):
 
     def _again(self, worker: Worker) -> None:
         """Its cluster is not written yet, or could not be."""
-        error = self.error_of("RentWorker")
+        error = self.error_of("RentWorker", since=worker.began_at)
         if error:
             self.fail(worker, words(error))
         else:
@@ -169,6 +178,7 @@ class _Turn(Turn[PoolView, PoolState]):
             self.change(worker, task=task, attempt=attempt)
             self.tell("pool.lent", worker, task=task)
             self.wakes.append(task)
+        self.waits += [LOOK_S] if len(line) > len(well) else []
 
     def tell_status(self) -> None:
         """READY with a worker, or if none is wanted."""
@@ -203,13 +213,19 @@ class _Turn(Turn[PoolView, PoolState]):
         """It is as was asked for last, and stays as far as is known."""
         return worker.version == self.view.spec.version and self.seen(worker).cluster.warned_at is None
 
-    def fail(self, worker: Worker, why: str) -> None:
-        """Give up one that is of no use; those that never were any hold others back."""
+    def lose(self, worker: Worker, why: str) -> None:
+        """Give up one whose machines go; where that was before it was ready, the next one waits a little."""
         if worker.ready_at is None:
-            before = self.state.failures if self.state.failing == self.view.spec.version else 0
-            pause = PAUSES_S[min(before, len(PAUSES_S) - 1)]
-            self.set(failures=before + 1, failing=self.view.spec.version, next_at=self.now + pause)
+            self.set(next_at=self.now + LOST_PAUSE_S)
             self.reason = why
+        self.give_up(worker, why)
+
+    def fail(self, worker: Worker, why: str) -> None:
+        """Give up one that cannot become ready: ever longer pauses, and at last no further one."""
+        before = self.state.failures if self.state.failing == self.view.spec.version else 0
+        pause = PAUSES_S[min(before, len(PAUSES_S) - 1)]
+        self.set(failures=before + 1, failing=self.view.spec.version, next_at=self.now + pause)
+        self.reason = why
         self.give_up(worker, why)
 
     def give_up(self, worker: Worker, why: str) -> None:

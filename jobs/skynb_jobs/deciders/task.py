@@ -6,8 +6,8 @@
 Targets: QUEUED (its turn has not come), DONE, CANCELLED. An attempt is a cluster that the task was given. It
 is lost only when the ledger is certain that a machine of it is gone; what cannot be seen changes nothing. The
 next one is rented as soon as the infra says that it takes a machine, and begins to work when nothing of the
-last one can work any more. A success that was heard of beats everything else. A
-task of a pool rents nothing: it is lent a worker, and gives it back.
+last one can work any more. A success that was heard of beats everything else. A task of a pool rents nothing:
+it is lent a worker, and gives it back.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class _Turn(Turn[TaskView, TaskState]):
             gone = seen.final or not seen.status or (attempt.worker and self.is_clear(attempt))
             if attempt.over_at is not None and gone:
                 self.change(attempt, closed=True)
-                self.wakes += [self.view.spec.pool] if attempt.worker else []
+                self.wakes += [self.view.spec.pool] if self.view.spec.pool else []
                 continue
             changes: dict[str, Any] = {"offer": seen.offer} if seen.offer != attempt.offer else {}
             if seen.status == "UP" and attempt.up_at is None:
@@ -250,6 +250,7 @@ class _Turn(Turn[TaskView, TaskState]):
         self.set(attempts=(*self.state.attempts, attempt))
         self.status = "STARTING" if number == 1 else "RECOVERING"
         if pool:
+            self.wakes.append(pool)
             self._await_worker(attempt)
             return
         self.tell("task.rent", attempt)
@@ -268,7 +269,6 @@ class _Turn(Turn[TaskView, TaskState]):
             self.waits.append(0.01)
         else:
             self.reason = lent.trouble or WAITS
-            self.wakes.append(lent.pool)
             self.waits.append(LOOK_S)
 
     def _rent(self, attempt: Attempt) -> None:
@@ -295,10 +295,9 @@ class _Turn(Turn[TaskView, TaskState]):
             if seen.status != "UP" or not self._others_clear(attempt):
                 self.reason = seen.reason or self.reason
                 return
-            first = self.view.lent.first_job if self.view.lent and attempt.worker else 1
-            self.change(attempt, jobs=(first,))
+            self.change(attempt, jobs=(seen.next_job,))
             self.tell("task.submit", attempt)
-            self.effects.append(SubmitWork(attempt.number, first))
+            self.effects.append(SubmitWork(attempt.number, seen.next_job))
             self.waits.append(AGAIN_S)
         elif seen.work is None:
             error = self.error_of("SubmitWork")
@@ -342,7 +341,6 @@ class _Turn(Turn[TaskView, TaskState]):
         if attempt.worker:
             if seen.work is not None and not seen.work.final:
                 self.moves.append(Move(job_id(attempt.cluster, attempt.jobs[-1]), "CANCELLED"))
-            self.wakes.append(self.view.spec.pool)
         elif seen.status and seen.target != "TERMINATED":
             self.moves.append(Move(attempt.cluster, "TERMINATED"))
 

@@ -44,10 +44,10 @@ class Turn(Generic[V, S]):
             wake_in=min(self.waits, default=None),
         )
 
-    def error_of(self, effect: str) -> dict[str, Any] | None:
-        """Why the last deed of this kind did not succeed; None if it did, or the last deed was another."""
+    def error_of(self, effect: str, since: float = 0.0) -> dict[str, Any] | None:
+        """Why the last deed, if of this kind and later than `since`, did not succeed; None if it did."""
         outcome = self.record.outcome
-        return outcome.error if outcome and outcome.effect == effect else None
+        return outcome.error if outcome and outcome.effect == effect and outcome.at > since else None
 
     def is_done(self, effect: str) -> bool:
         """The last deed was of this kind, and succeeded."""

@@ -33,7 +33,8 @@ class AttemptSeen(msgspec.Struct, frozen=True, kw_only=True):
 
     status: the cluster's, empty while it is not written. hurt: why a machine of it is certainly gone, else
     empty. whole: every node answered when it was last asked. warned_at: when the infra is to take one, as
-    it last said. spent: its money is used up. error: why no machines could be had.
+    it last said. spent: its money is used up. error: why no machines could be had. next_job: the number
+    of a further job.
     """
 
     status: str = ""
@@ -48,13 +49,14 @@ class AttemptSeen(msgspec.Struct, frozen=True, kw_only=True):
     warned_at: float | None = None
     spent: bool = False
     work: WorkSeen | None = None
+    next_job: int = 1
 
 
 class Lent(msgspec.Struct, frozen=True, kw_only=True):
     """What a task sees of its pool.
 
     gone: it takes no more work. trouble: why it has no workers, if that is known. cluster, worker: what it
-    lends to this attempt of the task, by id and by name; first_job: the number that a job has there.
+    lends to this attempt of the task, by id and by name.
     """
 
     pool: str
@@ -63,7 +65,6 @@ class Lent(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int = 0
     cluster: str = ""
     worker: str = ""
-    first_job: int = 1
 
 
 class TaskView(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skynb.control.records import Outcome, Record
-from skynb_jobs.deciders.pool import MOST_FAILURES, decide_pool
+from skynb_jobs.deciders.pool import LOST_PAUSE_S, MOST_FAILURES, decide_pool
 from skynb_jobs.deciders.views import AttemptSeen, PoolView, WorkerSeen, WorkSeen
 from skynb_jobs.records import DropPool, PoolSpec, PoolState, RentWorker, SetWorkerUp, Worker
 
@@ -81,6 +81,25 @@ def test_workers_that_never_become_ready_end_the_pool():
     assert decision.effects == ()
     again, _ = decide(status="FAILED", failures=MOST_FAILURES, failing=1, the_spec=spec(version=2))
     assert (again.status, len(again.effects)) == ("STARTING", 2)
+
+
+def test_lost_machines_are_no_failure():
+    """Those that go before their worker was ready, however often, only make the next one wait a little."""
+    hurt = {1: WorkerSeen(cluster=msgspec.structs.replace(UP, hurt="taken away"))}
+    new = worker(1, ready_at=None)
+    decision, _ = decide(new, seen=hurt, status="STARTING", failures=MOST_FAILURES - 1, failing=1)
+    assert (decision.state.failures, decision.effects) == (MOST_FAILURES - 1, ())
+    assert (decision.status, decision.reason, decision.wake_in) == (None, "taken away", LOST_PAUSE_S)
+
+
+def test_an_error_of_an_earlier_worker_is_not_the_next_ones():
+    """A server that crashed before it rented rents when it is back."""
+    unwritten = {1: WorkerSeen(cluster=AttemptSeen())}
+    new = worker(1, ready_at=None)
+    for at, effects in ((new.began_at - 1, (RentWorker(1),)), (new.began_at + 1, ())):
+        outcome = Outcome(effect="RentWorker", at=at, error={"what": "no credentials"})
+        decision, _ = decide(new, seen=unwritten, outcome=outcome, the_spec=spec(least=1, most=1))
+        assert tuple(one for one in decision.effects if one == RentWorker(1)) == effects
 
 
 def test_a_worker_is_lent_in_order_and_given_back():
