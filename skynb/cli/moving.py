@@ -143,16 +143,21 @@ def autostop(
 
 
 def _named(given: Sequence[str], everything: bool) -> list[str]:
-    """The clusters that are meant. NotFoundError for a name or a pattern that fits none."""
+    """The clusters that are meant. NotFoundError for a name or a pattern that fits none.
+
+    One that works for managed jobs is meant by its whole name only, and the server says what holds it.
+    """
     if bool(given) == everything:
         raise click.UsageError("name clusters or give --all" + (", not both" if everything else ""))
     from skynb.client import sdk
 
     live = [item.name for item in sdk.status()]
-    for pattern in given:
-        if not any(fnmatchcase(name, pattern) for name in live):
+    others = [pattern for pattern in given if not any(fnmatchcase(name, pattern) for name in live)]
+    held = [item.name for item in sdk.status(others)] if others else []
+    for pattern in others:
+        if pattern not in held:
             raise NotFoundError(f"there is no cluster {pattern!r}", mend="`skynb status` lists the clusters")
-    return [name for name in live if everything or any(fnmatchcase(name, one) for one in given)]
+    return [*(name for name in live if everything or any(fnmatchcase(name, one) for one in given)), *held]
 
 
 def _move(

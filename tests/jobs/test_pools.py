@@ -139,6 +139,8 @@ def test_from_the_command_line(tmp_path, capfd):
     capfd.readouterr()
     assert run(["jobs", "pool", "status"]) == 0
     assert "cli-w1: BUSY on local this-machine, job" in capfd.readouterr().out
+    assert run(["down", "cli-w1", "-y"]) == 1
+    assert "works for managed jobs" in capfd.readouterr().err
     assert run(["jobs", "pool", "down", "cli", "-y"]) == 1
     assert "skynb jobs cancel --pool cli" in capfd.readouterr().err
     assert run(["jobs", "cancel", "-p", "cli", "-y"]) == 0
