@@ -19,7 +19,7 @@ from skynb.control.clock import new_id
 from skynb.control.ledger import Transaction
 from skynb.control.records import Event, Move, Record
 from skynb.errors import BudgetError, ConflictError, NotFoundError, SkynbError, SpecError, UnsupportedError
-from skynb.planning import Plan, plan, this_machine
+from skynb.planning import Plan, Rejection, plan, this_machine
 from skynb.spec import Task
 from skynb.wire import (
     AutostopRequest,
@@ -112,9 +112,9 @@ class Desk:
             check_free(cluster)
             return self._launch_here(tx, cluster, task, request, user, files)
         check_name(name)
-        task = self.possible(task)
-        autostop = autostop_of(request.autostop) or asked_autostop(task.resources)
-        wishes = Wishes.of(task.resources, autostop, outside=goes_outside(task))
+        possible = self.possible(task)
+        autostop = autostop_of(request.autostop) or asked_autostop(possible.resources)
+        wishes = Wishes.of(possible.resources, autostop, outside=goes_outside(task))
         chosen = self.plan(task, wishes)
         offers = self._suiting(chosen, wishes)
         if request.plan_hash and request.plan_hash != chosen.hash:
@@ -278,19 +278,22 @@ class Desk:
 
     def possible(self, task: Task) -> Task:
         """The task without alternatives that no infra here can fulfil; as it is if none is left."""
+        return self._narrowed(task)[0]
+
+    def _narrowed(self, task: Task) -> tuple[Task, tuple[Rejection, ...]]:
         if rehearsed(task) is not None:
-            return task
+            return task, ()
         named = infras(task)
         known = self._around.clouds(named)
         clouds = [one for one in known if one != LOCAL or LOCAL in named or len(known) == 1]
-        return narrowed(task, clouds, lambda cloud, wishes: self._core.unable(cloud, wishes) is None)
+        return narrowed(task, clouds, self._core.unable)
 
     def plan(self, task: Task, wishes: Wishes | None = None) -> Plan:
-        """The plan over the infra that may be used and can do what the task wishes.
+        """The plan over the infra that may be used and can do what the task wishes, with what is passed over.
 
         On this machine where there is no other. UnsupportedError for infra that is named and cannot.
         """
-        task = self.possible(task)
+        task, passed = self._narrowed(task)
         wishes = wishes or Wishes.of(
             task.resources, asked_autostop(task.resources), outside=goes_outside(task)
         )
@@ -305,7 +308,10 @@ class Desk:
         if error := next((found for cloud in needed if (found := unmet.get(cloud))), None):
             raise error
         offers = (*self._around.offers(), *([self._here()] if here else ()))
-        return plan(task, clouds=clouds, extra_offers=offers)
+        chosen = plan(task, clouds=clouds, extra_offers=offers)
+        (planned,) = chosen.tasks
+        planned = msgspec.structs.replace(planned, rejected=(*passed, *planned.rejected))
+        return msgspec.structs.replace(chosen, tasks=(planned,))
 
     def rent(self, tx: Transaction, rental: Rental) -> Sequence[str]:
         """A cluster that works for another record; one that is there already stays as it is."""

@@ -9,7 +9,7 @@ import msgspec
 
 from skynb.control.records import Record
 from skynb.errors import ConflictError, SpecError, UnsupportedError
-from skynb.planning import fitting
+from skynb.planning import Rejection, fitting
 from skynb.spec import Resources, Task, unexecuted_fields
 from skynb.wire import AutostopRequest, WaitFor
 from skynb_catalog import Offer as CatalogOffer
@@ -80,26 +80,32 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
         return None
 
 
-def narrowed(task: Task, clouds: Sequence[str], can: Callable[[str, Wishes], bool]) -> Task:
-    """The task without the alternatives that none of the clouds can fulfil, if some are left.
+def narrowed(
+    task: Task, clouds: Sequence[str], unable: Callable[[str, Wishes], UnsupportedError | None]
+) -> tuple[Task, tuple[Rejection, ...]]:
+    """The task without the alternatives that none of the clouds can fulfil, if some are left, and what went.
 
-    can: whether a cloud fulfils wishes. An alternative of any cloud becomes one for each that can, where some
-    cannot.
+    unable: why a cloud does not fulfil wishes. An alternative of any cloud becomes one for each that can,
+    where some cannot.
     """
     in_order, items = task.resources.alternatives()
     if len(Wishes.of(task.resources, None).machines) == 1:
-        return task
+        return task, ()
     kept: list[Resources] = []
-    for item in items:
+    passed: list[Rejection] = []
+    for number, item in enumerate(items):
         wishes = Wishes.of(item, None)
-        able = [cloud for cloud in ([item.cloud] if item.cloud else clouds) if can(cloud, wishes)]
+        asked = [item.cloud] if item.cloud else clouds
+        errors = {cloud: unable(cloud, wishes) for cloud in asked}
+        able = [cloud for cloud in asked if errors[cloud] is None]
+        passed += [Rejection(number, cloud, error.what) for cloud, error in errors.items() if error]
         whole = bool(able) and (bool(item.cloud) or len(able) == len(clouds))
         kept += [item] if whole else [item.overridden({"cloud": cloud}) for cloud in able]
     if not kept or kept == list(items):
-        return task
+        return task, ()
     config, secrets = task.to_wire()
     chosen = {"ordered" if in_order else "any_of": [item.to_plain() for item in kept]}
-    return Task.from_wire({**config, "resources": chosen}, secrets)
+    return Task.from_wire({**config, "resources": chosen}, secrets), tuple(passed)
 
 
 def _wish(item: Resources) -> MachineWish:

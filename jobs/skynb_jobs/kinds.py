@@ -126,8 +126,8 @@ class TaskKind:
 
     def _plan(self, spec: TaskSpec) -> tuple[Task, Plan]:
         """The task, and where it can run at today's prices. Blocks."""
-        task = self._desk.possible(Task.from_wire(spec.config, self._secrets(spec)))
-        return task, self._desk.plan(task)
+        task = Task.from_wire(spec.config, self._secrets(spec))
+        return self._desk.possible(task), self._desk.plan(task)
 
     def _rent(self, record: Record, attempt: Attempt, task: Task, plan: Plan) -> Sequence[str]:
         spec, state = record.spec_as(TaskSpec), record.state_as(TaskState)

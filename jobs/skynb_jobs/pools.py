@@ -76,8 +76,8 @@ class PoolKind:
             )
 
     def _plan(self, spec: PoolSpec) -> tuple[Task, Plan]:
-        task = self._desk.possible(_task(self._core, spec))
-        return task, self._desk.plan(task)
+        task = _task(self._core, spec)
+        return self._desk.possible(task), self._desk.plan(task)
 
     def _rent(self, record: Record, number: int, task: Task, plan: Plan) -> Sequence[str]:
         rental = Rental(

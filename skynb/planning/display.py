@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from skynb.planning.diff import PlanDiff
-    from skynb.planning.model import Candidate, Plan, TaskPlan
+    from skynb.planning.model import Candidate, Plan, Rejection, TaskPlan
     from skynb.planning.why import Why
 
 _ROWS = 10
@@ -157,10 +157,15 @@ def _notes(plan: Plan, task: TaskPlan) -> list[str]:
     if _timed(task):
         notes.append(f"hours {task.estimate}")
     notes.extend(task.stale)
-    notes.extend(
-        f"not {one.cloud or f'alternative {one.alternative + 1}'}: {one.reason}" for one in task.rejected
-    )
+    notes.extend(f"not {_of(one, choice)}: {one.reason}" for one in task.rejected)
     return notes
+
+
+def _of(one: Rejection, choice: Candidate) -> str:
+    alternative = f"alternative {one.alternative + 1}"
+    if one.cloud is None:
+        return alternative
+    return f"{alternative} on {one.cloud}" if one.cloud == choice.cloud else one.cloud
 
 
 def _summary(plan: Plan) -> list[str]:

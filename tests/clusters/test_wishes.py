@@ -106,19 +106,22 @@ def test_alternatives_that_nothing_fulfils_go(key, items, left):
     """The rest stays in order; a task of which nothing would be left stays whole, to be refused by name."""
     clouds = {"able": ABLE, "plain": PLAIN}
     task = Task.from_wire({"run": "true", "resources": {key: items}}, {})
-    found = narrowed(task, list(clouds), lambda cloud, wishes: wishes.unmet(cloud, clouds[cloud]) is None)
+
+    def unable(cloud, wishes):
+        return wishes.unmet(cloud, clouds[cloud])
+
+    found, passed = narrowed(task, list(clouds), unable)
     if left is None:
-        assert found is task
+        assert (found, passed) == (task, ())
         return
+    assert {(one.alternative, one.cloud) for one in passed} <= {(0, "plain"), (1, "plain")}
+    assert [one.reason for one in passed] == ["plain has no images to start from"] * len(passed) != []
     in_order, choices = found.resources.alternatives()
     assert (in_order, [one.to_plain() for one in choices]) == (
         key == "ordered",
         [Resources.parse(one, "resources").to_plain() for one in left],
     )
-    assert (
-        narrowed(found, list(clouds), lambda cloud, wishes: wishes.unmet(cloud, clouds[cloud]) is None)
-        is found
-    )
+    assert narrowed(found, list(clouds), unable) == (found, ())
 
 
 def test_files_anywhere_want_machines_of_their_own():
