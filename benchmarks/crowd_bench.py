@@ -22,18 +22,27 @@ GANG = 20
 LAUNCHES = 100
 CLUSTERS = 2000
 HISTORY, PENDING, RUNNING = 100_000, 10_000, 1000
+PLAYED = {"infra": "sim/aws/us-east-1", "instance_type": "g5.xlarge"}
 SIMULATED = f"""
 import sys, time
 sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
 from skynb.control.ledger import Filter
 from skynb_jobs.deciders.line import Limits
+from skynb.spec import Task
+from skynb.wire import ManagedRequest
 from skynb_jobs.views import page
 from tests.support.simulation import Simulation
 from tests.support.workflows import BRISK
 with Simulation(terms=BRISK, limits=Limits(running={RUNNING})) as simulation:
     begun = time.perf_counter()
     for number in range({RUNNING}):
-        simulation.managed("one", {{"run": "sleep 90000"}})
+        config, secrets = Task(name="one", run="sleep 90000", resources={PLAYED!r}).to_wire()
+        request = ManagedRequest(name="one", tasks=[config], secrets=[secrets])
+        prepared = simulation.jobs_desk.prepare(request)
+        with simulation.ledger.transaction() as tx:
+            _, woken = simulation.jobs_desk.launch(tx, request, prepared, "ann")
+        for key in woken:
+            simulation.core.wake(key)
     print((time.perf_counter() - begun) * 1e3)
     simulation.managed("many", {{"run": "sleep 90000"}}, num_jobs={PENDING})
     begun = time.perf_counter()
@@ -51,7 +60,6 @@ with Simulation(terms=BRISK, limits=Limits(running={RUNNING})) as simulation:
         page(tx, Filter(), 50)
     print((time.perf_counter() - begun) * 1e3)
 """
-PLAYED = {"infra": "sim/aws/us-east-1", "instance_type": "g5.xlarge"}
 
 
 def gang() -> Iterator[Row]:

@@ -16,7 +16,6 @@ from sqlalchemy import (
     Engine,
     Integer,
     Row,
-    and_,
     bindparam,
     cast,
     create_engine,
@@ -64,7 +63,11 @@ _CLAIM = (
         claim_until=bindparam("until"),
     )
 )
+_INSERT = insert(schema.records)
 _APPEND = insert(schema.events)
+_NAMED = select(*_RECORD_COLUMNS).where(_RECORD.kind == bindparam("kind"), _RECORD.name == bindparam("name"))
+_FIND = _NAMED.where(_RECORD.parent.is_(None), _RECORD.final.is_(False))
+_FIND_CHILD = _NAMED.where(_RECORD.parent == bindparam("parent"))
 
 
 class StaleWriteError(Exception):
@@ -179,7 +182,7 @@ class Transaction:
         record = msgspec.structs.replace(record, created_at=now, updated_at=now, wake_at=now)
         if self.find(record.kind, record.name, parent=record.parent):
             raise ConflictError(f"{record.kind} {record.name!r} already exists")
-        self._db.execute(insert(schema.records).values(_row(record)))
+        self._db.execute(_INSERT, _row(record))
         return record
 
     def get(self, record_id: str) -> Record | None:
@@ -188,11 +191,8 @@ class Transaction:
 
     def find(self, kind: str, name: str, *, parent: str | None = None) -> Record | None:
         """The record of that name: a child in whatever state, a top record only while not final."""
-        table = schema.records.c
-        here = table.parent == parent if parent else and_(table.parent.is_(None), table.final.is_(False))
-        row = self._db.execute(
-            select(*_RECORD_COLUMNS).where(table.kind == kind, table.name == name, here)
-        ).first()
+        named = {"kind": kind, "name": name, "parent": parent}
+        row = self._db.execute(_FIND_CHILD if parent else _FIND, named).first()
         return _record(row) if row else None
 
     def find_all(
