@@ -27,16 +27,18 @@ def run(
     task: TaskLike | None = None,
     *,
     output: str | Path | None = None,
+    keep_session: str | None = None,
     **asked: Any,
 ) -> NotebookRun:
     """Hand a notebook over; returns as soon as that is durable. `lines()` follow it, `result()` waits.
 
     parameters: over those of the cell tagged `parameters`. task: where it runs and what goes before:
     resources, setup, files, variables, without `run`. output: the file for what the cells give, by default
-    NAME.job-N.ipynb beside the notebook. asked: as for `skynb.jobs.launch`. SpecError.
+    NAME.job-N.ipynb beside the notebook. keep_session: a folder on the node that outlives it (a shared disk),
+    for what the kernel holds after each cell. asked: as for `skynb.jobs.launch`. SpecError.
     """
     path = Path(notebook)
-    document, launch = _hand_over(path, parameters or {}, task, asked)
+    document, launch = _hand_over(path, parameters or {}, task, keep_session, asked)
     job = launch.jobs()[0]
     place = Path(output) if output is not None else path.with_name(f"{path.stem}.job-{job.id}.ipynb")
     return NotebookRun(connection(), job, document, place)
@@ -46,10 +48,13 @@ def plan(
     notebook: str | Path,
     parameters: Mapping[str, Any] | None = None,
     task: TaskLike | None = None,
+    *,
+    keep_session: str | None = None,
     **asked: Any,
 ) -> ManagedLaunch:
     """What `run` would rent; nothing is handed over."""
-    return _hand_over(Path(notebook), parameters or {}, task, {**asked, "dryrun": True})[1]
+    asked["dryrun"] = True
+    return _hand_over(Path(notebook), parameters or {}, task, keep_session, asked)[1]
 
 
 def get(job: int | str, output: str | Path | None = None) -> NotebookRun:
@@ -62,7 +67,11 @@ def get(job: int | str, output: str | Path | None = None) -> NotebookRun:
 
 
 def _hand_over(
-    path: Path, parameters: Mapping[str, Any], task: TaskLike | None, asked: dict[str, Any]
+    path: Path,
+    parameters: Mapping[str, Any],
+    task: TaskLike | None,
+    keep_session: str | None,
+    asked: dict[str, Any],
 ) -> tuple[Document, ManagedLaunch]:
     if not path.is_file():
         raise NotFoundError(f"there is no notebook {path}", mend="Check the path")
@@ -73,6 +82,6 @@ def _hand_over(
     with tempfile.TemporaryDirectory(prefix="skynb-notebook-") as folder:  # it is kept once it is handed over
         sent = Path(folder) / "notebook.ipynb"
         document.save(sent)
-        work = task_of(sent, base)
+        work = task_of(sent, base, document, keep_session)
         work.name = base.name or path.stem
         return document, jobs.launch(work, **asked)

@@ -36,6 +36,11 @@ def nb() -> None:
 @click.option("--job-recovery", "recovery", help="CHEAPEST, EAGER_NEXT_REGION, FAILOVER, or one installed.")
 @click.option("--budget", type=float, metavar="DOLLARS", help="What it may cost in all.")
 @click.option("--deadline", type=float, metavar="HOURS", help="End it after so many hours from now.")
+@click.option(
+    "--keep-session",
+    metavar="FOLDER",
+    help="On the nodes, and outliving them: keep there what the notebook's names hold after each cell.",
+)
 @click.option("--dryrun", is_flag=True, help="Plan, and hand nothing over.")
 @options.config
 def run(
@@ -48,6 +53,7 @@ def run(
     recovery: str | None,
     budget: float | None,
     deadline: float | None,
+    keep_session: str | None,
     dryrun: bool,
     **fields: Any,
 ) -> ManagedLaunch | NotebookRun:
@@ -64,6 +70,7 @@ def run(
         "recovery": recovery,
         "budget": budget,
         "deadline_hours": deadline,
+        "keep_session": keep_session,
     }
     values, here = _values(parameters), face()
     task = _base(fields, setup)

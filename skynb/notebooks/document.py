@@ -48,6 +48,10 @@ class Document:
         cells: list[dict[str, Any]] = self.content["cells"]
         return cells
 
+    def tagged(self, tag: str) -> bool:
+        """Whether one of its code cells has this tag."""
+        return any(tag in _tags(cell) for cell in self.cells if cell.get("cell_type") == "code")
+
     def set_parameters(self, values: Mapping[str, Any]) -> None:
         """A cell of assignments behind the one tagged `parameters`, in place of an older such cell.
 
@@ -99,6 +103,8 @@ class Document:
             about["skynb"] = dict(record.get("about") or {})
         elif record.get("event") == "again":
             about["skynb"] = {**about.get("skynb", {}), "again": record.get("why")}
+        elif record.get("event") == "hook":
+            about["skynb"] = dict(record.get("about") or {})
         return True
 
     def save(self, path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 from skynb.client.http import Connection
@@ -13,6 +14,7 @@ from skynb.client.waiting import until
 from skynb.errors import JobFailed, SpecError
 from skynb.notebooks.document import Document
 from skynb.notebooks.node import journal
+from skynb.notebooks.node.resume import HOOK
 
 if TYPE_CHECKING:
     from skynb.spec import Task
@@ -21,9 +23,9 @@ if TYPE_CHECKING:
 _NODE = Path(journal.__file__).parent
 _PLACE = "~/.skynb-notebook"
 _SETUP = f"""\
-if ! python3 -c "import nbclient, ipykernel" 2>/dev/null; then
+if ! python3 -c "import nbclient, ipykernel, cloudpickle" 2>/dev/null; then
     [ -x {_PLACE}/venv/bin/python ] || python3 -m venv --system-site-packages {_PLACE}/venv
-    {_PLACE}/venv/bin/python -m pip install --quiet nbclient ipykernel
+    {_PLACE}/venv/bin/python -m pip install --quiet nbclient ipykernel cloudpickle
 fi
 """
 _START = """\
@@ -33,14 +35,21 @@ from skynb_notebook.runner import main
 sys.exit(main(sys.argv[1:]))
 """
 _RUN = f"""\
+rm -f {_PLACE}/warned
 python=python3
 [ -x {_PLACE}/venv/bin/python ] && python={_PLACE}/venv/bin/python
 exec "$python" -u -c '{_START}' {_PLACE} {_PLACE}/notebook.ipynb {_PLACE}/result.ipynb
 """
 
 
-def task_of(notebook: Path, base: Task) -> Task:
-    """The task that runs the notebook in this file; `base` says where, and what goes before."""
+_WARN = {"run": f": > {_PLACE}/warned", "events": ["preemption"]}
+
+
+def task_of(notebook: Path, base: Task, document: Document, keep_session: str | None = None) -> Task:
+    """The task that runs the notebook in this file; `base` says where, and what goes before.
+
+    keep_session: the folder on the node, and on the next, for what its kernel holds after each cell.
+    """
     from skynb.spec import Task
 
     if base.run:
@@ -49,10 +58,16 @@ def task_of(notebook: Path, base: Task) -> Task:
         mend = "Leave it out; a cell can rent a cluster of its own"
         raise SpecError("a notebook runs on one node", where="num_nodes", mend=mend)
     config, secrets = base.to_wire()
+    if document.tagged(HOOK):
+        given = config.get("config") or {}
+        config["config"] = {**given, "hooks": [*given.get("hooks", ()), _WARN]}
     mounts = {f"{_PLACE}/skynb_notebook/{one.name}": str(one) for one in sorted(_NODE.glob("*.py"))}
     mounts[f"{_PLACE}/notebook.ipynb"] = str(notebook)
     task = Task.from_wire(config, secrets)
     task.update_file_mounts(mounts)
+    if keep_session is not None:
+        task.update_envs({"SKYNB_SESSION_STORE": keep_session})
+        task.update_secrets({"SKYNB_SESSION_KEY": token_hex(32)})
     task.setup = "\n".join(part for part in (_SETUP, task.setup) if part)
     task.run = _RUN
     return task

@@ -66,6 +66,7 @@ def asks_a_shell(node: ast.AST) -> bool:
     return shell or (system and isinstance(func.value, ast.Name) and func.value.id == "os")
 
 
+SEALED = "skynb/notebooks/node/session.py:"  # opt-in, and opened only by its own job: decision 0016
 SAFE_LOADERS: set[str] = set()  # classes of ours that derive from yaml's safe loader, by name
 
 
@@ -74,7 +75,8 @@ SAFE_LOADERS: set[str] = set()  # classes of ours that derive from yaml's safe l
 )
 def test_no_code_comes_from_data(sources, forbidden: Callable[[ast.AST], bool]):
     """G11: nothing of ours turns data into code, or text into a shell's command line."""
-    assert [place for place, node in nodes(sources) if forbidden(node)] == []
+    found = [place for place, node in nodes(sources) if forbidden(node)]
+    assert [place for place in found if not place.startswith(SEALED)] == []
 
 
 def test_the_gate_itself_sees():

@@ -13,10 +13,12 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from skynb import jobs, nb
+from skynb import Task, jobs, nb
 from skynb.cli.terminal import run
 from skynb.client.waiting import until
 from skynb.errors import JobFailed, NotFoundError, SpecError
+from skynb.notebooks.document import Document
+from skynb.notebooks.run import task_of
 from tests.support.house import ROOT
 
 pytestmark = pytest.mark.xdist_group("server")
@@ -102,6 +104,31 @@ def test_a_notebook_killed_in_its_cells_gives_what_an_undisturbed_one_does(serve
     assert "again" not in about(handle.output)[5]
     assert f"--- attempt {last} ---" in rest
     assert gave(nb.get(handle.job_id, tmp_path / "again.ipynb").output) == gave(handle.output)
+
+
+@pytest.mark.timeout(240)
+def test_what_a_kernel_held_is_taken_up_after_a_death(server, tmp_path):
+    """With a folder that outlives machines, no finished cell runs again, and outputs are the same."""
+    notebook = written(tmp_path / "gated.ipynb", [re.sub("gate.[23].", "gate(1)", cell) for cell in GATED])
+    handle = nb.run(notebook, task=HERE, keep_session=str(tmp_path / "shared"))
+    lines = handle.lines()
+    assert any(line.startswith("session kept") for line in lines)
+    assert any(line.startswith("[3/6]") and "done" not in line for line in lines)
+    os.kill(machine_of(server.home, handle.job_id, 1)["init_pid"], signal.SIGKILL)
+    rest = list(lines)
+    assert handle.result(timeout=120).recoveries == 1
+    assert "session taken up" in rest
+    assert gave(handle.output) == gave(undisturbed(notebook))
+    assert not any("again" in one for one in about(handle.output))
+
+
+def test_a_hook_cell_makes_a_hook_of_the_task(tmp_path):
+    """Beside those that the task has; without such a cell there is none."""
+    given = {"config": {"hooks": [{"run": "true", "events": ["preemption"]}]}}
+    for tags, hooks in (({1: "skynb-checkpoint"}, 2), ({}, 1)):
+        notebook = written(tmp_path / "h.ipynb", ["x = 1", "save(x)"], tags)
+        task = task_of(notebook, Task.from_yaml_config(given), Document.read(notebook))
+        assert len(task.hooks) == hooks
 
 
 def machine_of(home: Path, job: int, attempt: int) -> dict | None:

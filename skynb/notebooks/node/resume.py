@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from .uses import Use, uses_of
 
-ALWAYS, ONCE = "skynb-setup", "skynb-once"
+ALWAYS, ONCE, HOOK = "skynb-setup", "skynb-once", "skynb-checkpoint"
 
 
 class Cell(NamedTuple):
@@ -25,7 +25,10 @@ class Cell(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What to do with a cell. action: `run`, `again` (for its effect; its outputs stay) or `keep`."""
+    """What to do with a cell. action: `run`, `again` (for its effect; its outputs stay) or `keep`.
+
+    `ran`: as `again`, and that is done already.
+    """
 
     at: int
     action: str

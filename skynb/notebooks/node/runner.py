@@ -8,16 +8,20 @@ import os
 import sys
 import time
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 
+from .hook import Hook
 from .journal import MARK, line, records
-from .resume import Cell, Step, print_of, steps
+from .resume import ALWAYS, HOOK, Cell, Step, print_of, steps
+from .store import Store
 
 KERNEL = "python3"
+WARNED = "~/.skynb-notebook/warned"  # is there once the infra says that it takes the machine
 _HEAD = 60  # characters of a cell's first line that are told
 
 
@@ -48,11 +52,14 @@ class Run:
         self._output = output
         self._before = before
         self._attempt = int(os.environ.get("SKYNB_ATTEMPT", "1"))
-        self._code = [
+        code = [
             Cell(index, cell.source, cell.metadata.get("tags", ()))
             for index, cell in enumerate(notebook.cells)
             if cell.cell_type == "code"
         ]
+        self._saving = Lock()  # the hook's thread does, too
+        self._hooks = [cell for cell in code if HOOK in cell.tags]
+        self._code = [cell for cell in code if HOOK not in cell.tags]
 
     def run(self) -> int:
         """All cells, in order."""
@@ -63,17 +70,81 @@ class Run:
             self._save_kept(plan)
             return 0
         client = _Client(self._notebook, kernel_name=KERNEL, timeout=None, allow_errors=False)
+        store = Store.asked(lambda code: self._beside(client, code))
         with open(os.devnull, "wb") as nowhere, client.setup_kernel(stdout=nowhere, stderr=nowhere):  # noqa: PTH123
-            for number, step in enumerate(plan, 1):
-                if not self._step(client, number, step):
-                    return 1
+            hook = Hook(
+                self._hooks, Path(WARNED).expanduser(), client.km.connection_file, _log.say, self._hooked
+            )
+            if self._hooks:
+                hook.start()
+            try:
+                return self._steps(
+                    client, plan if store is None else self._taken_up(client, store, plan), store
+                )
+            finally:
+                if self._hooks:
+                    hook.end()
+
+    def _steps(self, client: _Client, plan: list[Step], store: Store | None) -> int:
+        for number, step in enumerate(plan, 1):
+            if not self._step(client, number, step):
+                return 1
+            if store is not None and step.action == "run" and number < len(plan):
+                always = [cell for cell in self._code if ALWAYS in cell.tags]
+                _log.say(f"session {store.keep(self._code[:number], always)}\n")
+        if store is not None:
+            store.end()
         return 0
+
+    def _taken_up(self, client: _Client, store: Store, plan: list[Step]) -> list[Step]:
+        """The plan, with what the kernel held after the finished cells in place of running them again."""
+        first = next(number for number, step in enumerate(plan) if step.action == "run")
+        before = self._code[:first]
+        if not store.has(before):
+            return plan
+        ready = []
+        for cell in before:
+            if ALWAYS not in cell.tags:
+                ready.append(Step(cell.at, "keep"))
+                continue
+            if wrong := self._beside(client, cell.source):
+                _log.say(f"session not taken up: a cell tagged {ALWAYS} failed: {wrong}\n")
+                return plan
+            ready.append(Step(cell.at, "ran", f"tagged {ALWAYS}"))
+        if wrong := store.take(before):
+            _log.say(f"session not taken up: {wrong}\n")
+            return plan
+        _log.say("session taken up\n")
+        return [*ready, *plan[first:]]
+
+    def _beside(self, client: _Client, code: str) -> str:
+        """Run code whose outputs nobody sees. What went wrong, or nothing."""
+        cells = self._notebook.cells
+        at, first = self._code[0].at, cells[self._code[0].at]
+        scratch = nbformat.v4.new_code_cell(code)
+        try:
+            client.execute_cell(scratch, at, store_history=False)
+        except CellExecutionError:
+            return str(scratch.outputs[-1].get("evalue"))
+        except DeadKernelError:
+            return "the kernel died"
+        finally:
+            cells[at] = first  # nbclient puts what it executes in the notebook
+        return ""
+
+    def _hooked(self, cell: Cell, status: str, took: float) -> None:
+        about = {"status": status, "attempt": self._attempt, "seconds": took}
+        self._notebook.cells[cell.at].metadata["skynb"] = about
+        self._save()
+        _log.say(line({"event": "hook", "cell": cell.at, "about": about}))
 
     def _step(self, client: _Client, number: int, step: Step) -> bool:
         cell = self._notebook.cells[step.at]
         place = f"[{number}/{len(self._code)}]"
-        if step.action == "keep":
+        if step.action in ("keep", "ran"):
             self._restore(cell, step, number)
+            if step.action == "ran":
+                self._tell(step, number, "done", 0.0, again=True)
             _log.say(f"{place} kept from attempt {self._before[step.at].get('attempt', 1)}\n")
             return True
         head = next(iter(cell.source.strip().splitlines()), "")[:_HEAD]
@@ -107,7 +178,7 @@ class Run:
         cell.outputs = [nbformat.from_dict(one) for one in self._before[step.at]["outputs"]]
         cell.execution_count = number
         about = dict(self._before[step.at]["about"])
-        about.update({"again": step.why} if step.action == "again" else {})
+        about.update({"again": step.why} if step.action in ("again", "ran") else {})
         cell.metadata["skynb"] = about
         self._save()
 
@@ -141,8 +212,9 @@ class Run:
 
     def _save(self) -> None:
         draft = self._output.with_name(f".{self._output.name}.{os.getpid()}")
-        nbformat.write(self._notebook, str(draft))
-        draft.replace(self._output)
+        with self._saving:
+            nbformat.write(self._notebook, str(draft))
+            draft.replace(self._output)
 
 
 class _Client(NotebookClient):
