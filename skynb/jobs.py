@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from skynb.client.environment import in_environment
 from skynb.client.managed import ManagedJobs, ManagedLaunch, is_over, log_lines
 from skynb.client.pools import Pools
 from skynb.client.sdk import connection
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from skynb.client.causes import Story
     from skynb.client.listings import Events
     from skynb.client.tasks import TaskLike
+    from skynb.environment import Environment
     from skynb.spec import Dag
 
 __all__ = [
@@ -61,6 +63,8 @@ def launch(
     budget: float | None = None,
     deadline_hours: float | None = None,
     pool: str | None = None,
+    env_sync: bool | Environment = False,
+    env_without: Sequence[str] = (),
     dryrun: bool = False,
 ) -> ManagedLaunch:
     """Hand work over: a task, a chain, a Dag with edges, or a group; returns as soon as that is durable.
@@ -68,26 +72,28 @@ def launch(
     num_jobs: so many jobs of the same, each told its rank. priority: -1000 to 1000, higher goes first.
     recovery: CHEAPEST, EAGER_NEXT_REGION, FAILOVER or a strategy that is installed, before what the tasks
     say. budget: US dollars that a job may cost in all. deadline_hours: from now; then it is ended. pool:
-    whose workers do it, instead of machines of its own. dryrun: plan only.
+    whose workers do it, instead of machines of its own. env_sync: in this Python's environment, or the one
+    given; env_without: its distributions that are left out. dryrun: plan only.
     """
     dag = dag_of(task)
     tasks = dag.in_order()
-    packs = [packed(one) for one in tasks]
-    request = ManagedRequest(
-        tasks=[config for config, _ in packs],
-        secrets=[secrets for _, secrets in packs],
-        needs=[[tasks.index(first) for first, then in dag.edges if then is one] for one in tasks],
-        name=name or dag.name,
-        num_jobs=num_jobs,
-        priority=priority,
-        strategy=recovery,
-        budget_micro=None if budget is None else micro(budget, "budget"),
-        deadline_s=None if deadline_hours is None else deadline_hours * 3600,
-        pool=pool,
-        dryrun=dryrun,
-        **_group(dag),
-    )
-    answer = connection().call("POST", "/jobs", ManagedAnswer, body=request)
+    with in_environment(tasks, env_sync, env_without) as sent:
+        packs = [packed(one) for one in sent]
+        request = ManagedRequest(
+            tasks=[config for config, _ in packs],
+            secrets=[secrets for _, secrets in packs],
+            needs=[[tasks.index(first) for first, then in dag.edges if then is one] for one in tasks],
+            name=name or dag.name,
+            num_jobs=num_jobs,
+            priority=priority,
+            strategy=recovery,
+            budget_micro=None if budget is None else micro(budget, "budget"),
+            deadline_s=None if deadline_hours is None else deadline_hours * 3600,
+            pool=pool,
+            dryrun=dryrun,
+            **_group(dag),
+        )
+        answer = connection().call("POST", "/jobs", ManagedAnswer, body=request)
     return ManagedLaunch(connection(), answer)
 
 

@@ -12,13 +12,14 @@ from skynb.client.sdk import connection
 from skynb.client.tasks import dag_of, only_task
 from skynb.errors import NotFoundError
 from skynb.notebooks.document import Document
-from skynb.notebooks.run import NotebookRun, task_of
+from skynb.notebooks.run import NEEDS, NotebookRun, task_of
 
 if TYPE_CHECKING:
     from skynb.client.managed import ManagedLaunch
     from skynb.client.tasks import TaskLike
+    from skynb.environment import Environment
 
-__all__ = ["get", "plan", "run"]
+__all__ = ["environment", "get", "plan", "run"]
 
 
 def run(
@@ -66,6 +67,23 @@ def get(job: int | str, output: str | Path | None = None) -> NotebookRun:
     return gotten
 
 
+def environment(notebook: str | Path) -> Environment:
+    """What `env_sync` takes along: this Python's distributions, and the modules that cells import."""
+    return _environment(Path(notebook), _read(Path(notebook)))
+
+
+def _environment(path: Path, document: Document) -> Environment:
+    from skynb.environment import imported, read
+
+    return read(imported(document.code()), beside=path.resolve().parent, also=NEEDS)
+
+
+def _read(path: Path) -> Document:
+    if not path.is_file():
+        raise NotFoundError(f"there is no notebook {path}", mend="Check the path")
+    return Document.read(path)
+
+
 def _hand_over(
     path: Path,
     parameters: Mapping[str, Any],
@@ -73,11 +91,11 @@ def _hand_over(
     keep_session: str | None,
     asked: dict[str, Any],
 ) -> tuple[Document, ManagedLaunch]:
-    if not path.is_file():
-        raise NotFoundError(f"there is no notebook {path}", mend="Check the path")
-    document = Document.read(path)
+    document = _read(path)
     document.set_parameters(parameters)
     document.clear()
+    if asked.get("env_sync") is True:
+        asked["env_sync"] = _environment(path, document)
     base = only_task(dag_of(task if task is not None else {}))
     with tempfile.TemporaryDirectory(prefix="skynb-notebook-") as folder:  # it is kept once it is handed over
         sent = Path(folder) / "notebook.ipynb"

@@ -41,6 +41,7 @@ def jobs() -> None:
 @click.option("--dryrun", is_flag=True, help="Plan, and hand nothing over.")
 @click.option("--job-group/--no-job-group", default=None, hidden=True, expose_value=False)  # the YAML says
 @click.option("-p", "--pool", metavar="POOL", help="On a worker of this pool, not on machines of its own.")
+@options.env_sync
 @options.refused("-w", "--workspace")
 @options.config
 def launch(
@@ -52,6 +53,8 @@ def launch(
     budget: float | None,
     deadline: float | None,
     pool: str | None,
+    env_sync: bool,
+    env_without: tuple[str, ...],
     dryrun: bool,
     **fields: Any,
 ) -> ManagedLaunch:
@@ -69,8 +72,14 @@ def launch(
         "budget": budget,
         "deadline_hours": deadline,
         "pool": pool,
+        "env_without": env_without,
     }
     dag, here = dag_from(entrypoint, fields), face()
+    if env_sync:
+        from skynb.environment import read
+
+        asked["env_sync"] = read()
+        here.say(f"environment: {asked['env_sync']}")
     if dryrun:
         return client.launch(dag, dryrun=True, **asked)
     if not yes and here.asks():

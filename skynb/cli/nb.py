@@ -41,6 +41,7 @@ def nb() -> None:
     metavar="FOLDER",
     help="On the nodes, and outliving them: keep there what the notebook's names hold after each cell.",
 )
+@options.env_sync
 @click.option("--dryrun", is_flag=True, help="Plan, and hand nothing over.")
 @options.config
 def run(
@@ -54,6 +55,8 @@ def run(
     budget: float | None,
     deadline: float | None,
     keep_session: str | None,
+    env_sync: bool,
+    env_without: tuple[str, ...],
     dryrun: bool,
     **fields: Any,
 ) -> ManagedLaunch | NotebookRun:
@@ -71,8 +74,12 @@ def run(
         "budget": budget,
         "deadline_hours": deadline,
         "keep_session": keep_session,
+        "env_without": env_without,
     }
     values, here = _values(parameters), face()
+    if env_sync:
+        asked["env_sync"] = client.environment(notebook)
+        here.say(f"environment: {asked['env_sync']}")
     task = _base(fields, setup)
     if dryrun:
         return client.plan(notebook, values, task, **asked)

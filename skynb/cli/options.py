@@ -61,6 +61,12 @@ cluster = click.argument("cluster", shell_complete=complete_clusters)
 clusters = click.argument("clusters", nargs=-1, shell_complete=complete_clusters)
 cluster_option = click.option("-c", "--cluster", help="The cluster's name.", shell_complete=complete_clusters)
 yes = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+env_sync = together(
+    click.option("--env-sync", is_flag=True, help="In this Python's environment, made anew on the nodes."),
+    click.option(
+        "--env-without", multiple=True, metavar="NAME", help="Leave a distribution out; repeatable."
+    ),
+)
 detach = click.option(
     "-d", "--detach-run", "--async", "detach", is_flag=True, help="Return at once, do not follow the log."
 )

@@ -52,6 +52,10 @@ class Document:
         """Whether one of its code cells has this tag."""
         return any(tag in _tags(cell) for cell in self.cells if cell.get("cell_type") == "code")
 
+    def code(self) -> list[str]:
+        """The texts of its code cells."""
+        return [cell["source"] for cell in self.cells if cell.get("cell_type") == "code"]
+
     def set_parameters(self, values: Mapping[str, Any]) -> None:
         """A cell of assignments behind the one tagged `parameters`, in place of an older such cell.
 

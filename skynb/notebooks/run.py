@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 
 _NODE = Path(journal.__file__).parent
 _PLACE = "~/.skynb-notebook"
+NEEDS = ("nbclient", "ipykernel", "cloudpickle")
 _SETUP = f"""\
-if ! python3 -c "import nbclient, ipykernel, cloudpickle" 2>/dev/null; then
+if ! python3 -c "import {", ".join(NEEDS)}" 2>/dev/null; then
     [ -x {_PLACE}/venv/bin/python ] || python3 -m venv --system-site-packages {_PLACE}/venv
-    {_PLACE}/venv/bin/python -m pip install --quiet nbclient ipykernel cloudpickle
+    {_PLACE}/venv/bin/python -m pip install --quiet {" ".join(NEEDS)}
 fi
 """
 _START = """\
