@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple, Tuple
 
+from skynb_agent import hosts
 from skynb_agent.queue import whole
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def for_phase(
         facts[prefix + name] = facts.pop(name)
     for name, value in facts.items():
         env[f"SKYPILOT_{name}"] = env[f"SKYNB_{name}"] = value
+    env["SKYNB_HOSTS"] = str(config.root / hosts.FILE)
     info = config.env.get("SKYPILOT_CLUSTER_INFO") or json.dumps(
         {"cluster_name": config.cluster, "cluster_id": config.cluster_id, "num_nodes": config.num_nodes}
     )

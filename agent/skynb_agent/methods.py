@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Awaitable, Callable, Dict, Union
 
-from skynb_agent import idle
+from skynb_agent import hosts, idle
 from skynb_agent.logs import follower_from
 from skynb_agent.protocol import MAX_FRAME, Codes, RemoteError
 from skynb_agent.protocol import Methods as Names
@@ -70,6 +70,10 @@ class Methods:
         changes = {key: call.params[key] for key in allowed if call.params.get(key) is not None}
         if "env" in changes:
             changes["env"] = {str(key): str(value) for key, value in changes["env"].items()}
+        if "peers" in call.params:
+            peers = dict(call.params["peers"])
+            lines = [str(line) for line in peers.get("lines") or ()]
+            hosts.tell(agent.config.root, lines, system=bool(peers.get("names")))
         moved = "head" in changes and changes["head"] != agent.config.head
         agent.config.update(changes)
         if moved and agent.dialer is not None:

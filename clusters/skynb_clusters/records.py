@@ -79,7 +79,7 @@ class ClusterSpec(MachineWish, frozen=True, kw_only=True, omit_defaults=True):
     cost in all. first_job: the least number of a new job. What it inherits is wished by every alternative;
     differing: what each wishes, where that is not the same, and `ports` are opened besides. outside: files go
     elsewhere than below the home. held_by: the record that the cluster works for, which alone may move it,
-    and which is told what becomes of it.
+    and which is told what becomes of it. peers: other machines that its nodes know by name, `ADDRESS NAME`.
     """
 
     num_nodes: int
@@ -97,6 +97,7 @@ class ClusterSpec(MachineWish, frozen=True, kw_only=True, omit_defaults=True):
     outside: bool = False
     first_job: int = 1
     held_by: str = ""
+    peers: tuple[str, ...] = ()
     differing: tuple[MachineWish, ...] = ()
 
     @property

@@ -267,7 +267,7 @@ class Desk:
         """
         self._here()
         with suppress(SkynbError):  # said better when the task itself is read
-            self._around.look(infras(Task.from_wire(config, {})))
+            self._look(Task.from_wire(config, {}))
         try:
             task = read_task(config, {}, of_pool=True)
         except SkynbError:
@@ -275,6 +275,14 @@ class Desk:
         workdir = task.workdir if isinstance(task.workdir, str) else None
         sources = sources_of(workdir, task.get_local_to_remote_file_mounts())
         return self._core.snapshots.take(sources) if sources else ""
+
+    def _look(self, task: Task) -> None:
+        self._around.look(infras(task))
+
+    def plan_now(self, task: Task) -> Plan:
+        """`plan`, by what the infra says when it is asked now. Blocks, so outside of transactions."""
+        self._look(task)
+        return self.plan(task)
 
     def possible(self, task: Task) -> Task:
         """The task without alternatives that no infra here can fulfil; as it is if none is left."""
@@ -335,6 +343,15 @@ class Desk:
         spec = msgspec.structs.replace(spec, held_by=rental.holder, presence_s=presence)
         cluster = self._insert_cluster(tx, rental.name, spec, rental.plan, rental.user, rental.cluster)
         return _family(cluster, rental.task.num_nodes, None)
+
+    def introduce(self, tx: Transaction, cluster_id: str, peers: tuple[str, ...]) -> Sequence[str]:
+        """Let the nodes of a cluster know these machines by name; one that is going is left alone."""
+        cluster = tx.get(cluster_id)
+        if cluster is None or cluster.target != "UP":
+            return ()
+        spec = cluster.spec_as(ClusterSpec)
+        tx.amend(cluster, spec=msgspec.structs.replace(spec, peers=peers))
+        return (cluster_id,)
 
     def submit(self, tx: Transaction, cluster_id: str, job: JobSpec) -> Sequence[str]:
         """A job of a cluster that works for another record; one of that number stays as it is."""

@@ -18,4 +18,4 @@ if TYPE_CHECKING:
 def managed_kinds(core: Core, lease: LeaseInfo) -> Sequence[Kind]:
     """Managed jobs, their tasks, and pools of workers."""
     desk = Desk(core, lease)
-    return (ManagedKind(core), TaskKind(core, desk), PoolKind(core, desk))
+    return (ManagedKind(core, desk), TaskKind(core, desk), PoolKind(core, desk))

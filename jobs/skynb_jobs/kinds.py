@@ -18,6 +18,7 @@ from skynb_clusters.records import JobSpec as WorkSpec
 from skynb_clusters.records import JobState as WorkState
 from skynb_clusters.requests import Desk, Rental
 from skynb_clusters.wishes import gpus, hooks_of
+from skynb_jobs import groups
 from skynb_jobs.deciders.job import decide_job
 from skynb_jobs.deciders.task import decide_task
 from skynb_jobs.deciders.views import AttemptSeen, JobView, Lent, TaskSeen, TaskView, WorkSeen
@@ -26,6 +27,7 @@ from skynb_jobs.records import (
     FINAL,
     Attempt,
     DropTask,
+    Introduce,
     JobSpec,
     JobState,
     PoolState,
@@ -52,11 +54,13 @@ class ManagedKind:
 
     name = "managed"
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, desk: Desk) -> None:
         self._core = core
+        self._desk = desk
 
     async def observe(self, record: Record) -> JobView:
         children = await self._core.children(record.id)
+        hosts, unaware = await self._core.reconciler.in_ledger(self._met, record, children)
         tasks = [
             TaskSeen(
                 id=child.id,
@@ -72,13 +76,29 @@ class ManagedKind:
             spec=record.spec_as(JobSpec),
             state=record.state_as(JobState),
             tasks=tuple(sorted(tasks, key=lambda task: task.index)),
+            hosts=hosts,
+            unaware=unaware,
         )
 
     def decide(self, record: Record, observation: JobView, now: float) -> Decision:
         return decide_job(record, observation, now)
 
     async def act(self, record: Record, effect: Effect) -> dict[str, Any] | None:
-        raise ProviderError(f"{record.id} has no deed {type(effect).__name__}", retryable="no")
+        if not isinstance(effect, Introduce):
+            raise ProviderError(f"{record.id} has no deed {type(effect).__name__}", retryable="no")
+        for other in await self._core.reconciler.in_ledger(self._introduce, effect):
+            self._core.wake(other)
+        return None
+
+    def _met(self, record: Record, tasks: list[Record]) -> groups.Met:
+        with self._core.ledger.read() as tx:
+            return groups.met(tx, record, tasks)
+
+    def _introduce(self, effect: Introduce) -> list[str]:
+        with self._core.ledger.transaction() as tx:
+            return [
+                woken for name in effect.clusters for woken in self._desk.introduce(tx, name, effect.hosts)
+            ]
 
 
 class TaskKind:
@@ -127,7 +147,8 @@ class TaskKind:
     def _plan(self, spec: TaskSpec) -> tuple[Task, Plan]:
         """The task, and where it can run at today's prices. Blocks."""
         task = Task.from_wire(spec.config, self._secrets(spec))
-        return self._desk.possible(task), self._desk.plan(task)
+        plan = self._desk.plan_now(task)
+        return self._desk.possible(task), plan
 
     def _rent(self, record: Record, attempt: Attempt, task: Task, plan: Plan) -> Sequence[str]:
         spec, state = record.spec_as(TaskSpec), record.state_as(TaskState)
@@ -157,7 +178,7 @@ class TaskKind:
             number=number,
             num_nodes=task.num_nodes,
             setup=task.setup,
-            run=task.run,
+            run=groups.awaiting(spec.job, task.run) if "SKYNB_JOBGROUP_NAME" in spec.envs else task.run,
             envs={key: value for key, value in (task.envs or {}).items() if value is not None}
             | spec.envs
             | {"SKYNB_ATTEMPT": str(attempt.number), "SKYNB_JOURNAL": f"~/{journal}"},

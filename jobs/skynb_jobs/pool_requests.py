@@ -50,7 +50,7 @@ class PoolsDesk:
         if task.pool is None and request.workers is None:
             mend = "Write `pool: {workers: 2}` in the task, or say --workers"
             raise SpecError("the number of workers is missing", where="pool", mend=mend)
-        plan = self._desk.plan(task)
+        plan = self._desk.plan_now(task)
         return Prepared(task, plan, "" if request.dryrun else self._desk.prepare(request.task))
 
     def discard(self, prepared: Prepared) -> None:

@@ -77,7 +77,8 @@ class PoolKind:
 
     def _plan(self, spec: PoolSpec) -> tuple[Task, Plan]:
         task = _task(self._core, spec)
-        return self._desk.possible(task), self._desk.plan(task)
+        plan = self._desk.plan_now(task)
+        return self._desk.possible(task), plan
 
     def _rent(self, record: Record, number: int, task: Task, plan: Plan) -> Sequence[str]:
         rental = Rental(

@@ -114,6 +114,13 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ended_at: float | None = None
 
 
+class Introduce(Effect, frozen=True):
+    """Let these clusters know all of the group's machines. hosts: `ADDRESS NAME`."""
+
+    clusters: tuple[str, ...]
+    hosts: tuple[str, ...]
+
+
 class RentCluster(Effect, frozen=True):
     """Write down the cluster of an attempt: plan anew, by the task's strategy."""
 

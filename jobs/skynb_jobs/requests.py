@@ -50,7 +50,7 @@ class JobsDesk:
         What cannot be done is refused: SpecError, UnsupportedError, NoOfferError.
         """
         tasks = self._read(request)
-        plans = [] if request.pool else [self._desk.plan(task) for task in tasks]
+        plans = [] if request.pool else [self._desk.plan_now(task) for task in tasks]
         if request.dryrun:
             return Prepared(tasks, plans, ())
         files: list[list[str]] = [[]]

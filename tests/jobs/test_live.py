@@ -37,7 +37,7 @@ primary_tasks: [trainer]
 ---
 name: trainer
 resources: {infra: local}
-run: sleep 1; echo trained as $SKYPILOT_JOBGROUP_NAME
+run: sleep 1; grep pair $SKYNB_HOSTS; echo trained as $SKYPILOT_JOBGROUP_NAME
 ---
 name: watcher
 resources: {infra: local}
@@ -137,7 +137,9 @@ def test_a_group_lasts_as_long_as_its_primary_job():
     handle = jobs.launch(GROUP)
     (job,) = handle.result(timeout=60)
     assert [task.status for task in job.tasks] == ["SUCCEEDED", "CANCELLED"]
-    assert "trained as pair" in list(jobs.tail_logs(job.id, task="trainer"))
+    lines = list(jobs.tail_logs(job.id, task="trainer"))
+    names = [line.split()[1] for line in lines if line.endswith(".pair")]
+    assert (names, lines[-1]) == (["trainer-0.pair", "watcher-0.pair"], "trained as pair")
 
 
 def test_an_array_has_ranks_and_one_name():

@@ -1,13 +1,17 @@
-"""Fifty managed jobs on real machines of infra `local`, and a hundred times SIGKILL of what carries them."""
+"""Fifty managed jobs on real machines, and a hundred times SIGKILL of what carries them."""
 
 from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import quantiles
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
@@ -15,66 +19,105 @@ import pytest
 from skynb import jobs
 from skynb.client import server
 from skynb_clusters.providers import processes
+from tests.support.ec2 import Ec2, ec2
+from tests.support.hosts import lab_missing
 from tests.support.site import Site, site, until
 
 JOBS, KILLS = 50, 100
 SCRIPT = """
-exec 9>>$RECORDS/lock-$SKYNB_MANAGED_JOB_ID
-flock -n 9 || echo $SKYNB_MANAGED_JOB_ID >>$RECORDS/overlaps
-echo begin $(date +%s.%N) >>$RECORDS/log-$SKYNB_MANAGED_JOB_ID
-sleep $((150 + RANDOM % 150))
-echo end $(date +%s.%N) >>$RECORDS/log-$SKYNB_MANAGED_JOB_ID
+echo begin $(date +%s.%N)
+for _ in $(seq $((300 + RANDOM % 200))); do sleep 1; echo beat $(date +%s.%N); done
+echo end $(date +%s.%N)
 """
 
 
-class Fate:
-    """Kills, one after the other, what a seed chooses; `lost` says which job lost its machine, and when."""
+class Local:
+    """Machines of infra `local`: groups of processes."""
 
-    def __init__(self, here: Site, seed: int) -> None:
-        self._here = here
+    resources: ClassVar[dict[str, Any]] = {"infra": "local"}
+
+    def __init__(self, here: Site) -> None:
+        self._home = here.home / "local"
+
+    def machines(self) -> list[str]:
+        return sorted(place.name for place in self._home.glob("local-*"))
+
+    def end(self, machine: str) -> str:
+        """End a machine as a power cut does; the cluster's name, or nothing if it was gone."""
+        try:
+            card = msgspec.json.decode((self._home / machine / "machine.json").read_bytes())
+            os.kill(card["init_pid"], signal.SIGKILL)
+        except (FileNotFoundError, ProcessLookupError):
+            return ""
+        processes.end_marked(f"SKYNB_LOCAL_MACHINE={machine}", grace_s=0)
+        return str(card["tags"]["skynb-cluster"])
+
+
+class Amazon:
+    """Instances of EC2 that are hosts of their own."""
+
+    resources: ClassVar[dict[str, Any]] = {
+        "infra": "aws/us-east-1",
+        "instance_type": "m5.large",
+        "use_spot": True,
+    }
+
+    def __init__(self, cloud: Ec2) -> None:
+        self._cloud = cloud
+
+    def machines(self) -> list[str]:
+        return [one["InstanceId"] for one in self._cloud.instances() if one["State"]["Name"] == "running"]
+
+    def end(self, machine: str) -> str:
+        """As above: taken without a word."""
+        (found,) = [one for one in self._cloud.instances() if one["InstanceId"] == machine] or [None]
+        if found is None:
+            return ""
+        self._cloud.set(interrupt=machine)
+        return next(tag["Value"] for tag in found["Tags"] if tag["Key"] == "skynb-cluster")
+
+
+class Fate:
+    """Kills what a seed chooses, again and again; `lost` says which cluster lost its machine, and when."""
+
+    def __init__(self, here: Site, land: Local | Amazon, seed: int) -> None:
+        self._here, self._land = here, land
         self._random = random.Random(seed)
         self.lost: list[tuple[str, float]] = []
 
     def strike(self) -> bool:
         """False if there was nothing to kill."""
-        deed = self._random.choices([self._machine, self._agent, self._server], [5, 3, 2])[0]
-        return deed()
+        deeds: list[Callable[[], bool]] = [self._machine, self._agent, self._server]
+        return self._random.choices(deeds, [5, 3, 2])[0]()
 
     def pause(self) -> float:
         """Seconds to the next one."""
-        return self._random.uniform(1.0, 3.0)
-
-    def _places(self) -> list[Path]:
-        return sorted((self._here.home / "local").glob("local-*"))
+        return self._random.uniform(2.0, 6.0)
 
     def _machine(self) -> bool:
-        """The init first, as a power cut has no order that others could rely on."""
-        places = self._places()
-        if not places:
+        machines = self._land.machines()
+        if not machines or not (cluster := self._land.end(self._random.choice(machines))):
             return False
-        place = self._random.choice(places)
-        try:
-            card = msgspec.json.decode((place / "machine.json").read_bytes())
-            os.kill(card["init_pid"], signal.SIGKILL)
-        except (FileNotFoundError, ProcessLookupError):
-            return False
-        processes.end_marked(f"SKYNB_LOCAL_MACHINE={place.name}", grace_s=0)
-        self.lost.append((card["tags"]["skynb-cluster"], time.time()))
+        self.lost.append((cluster, time.time()))
         return True
 
     def _agent(self) -> bool:
-        places = self._places()
-        if not places:
-            return False
-        place = self._random.choice(places)
-        for pid in processes.marked(f"SKYNB_LOCAL_MACHINE={place.name}"):
+        """Any of the agents' daemons, wherever it runs."""
+        agents = []
+        for place in Path("/proc").glob("[0-9]*"):
             try:
-                if b"agent.pyz" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                    os.kill(pid, signal.SIGKILL)
-                    return True
+                words = (place / "cmdline").read_bytes().split(b"\0")
             except (FileNotFoundError, ProcessLookupError):
                 continue
-        return False
+            if any(word.endswith(b"agent.pyz") for word in words) and b"rpc" not in words:
+                agents.append(int(place.name))
+        if not agents:
+            return False
+        try:
+            os.kill(self._random.choice(sorted(agents)), signal.SIGKILL)
+        except ProcessLookupError:
+            return False
+        return True
 
     def _server(self) -> bool:
         if server.card() is None:
@@ -83,20 +126,36 @@ class Fate:
         return True
 
 
+@contextmanager
+def amazon() -> Iterator[tuple[Site, Amazon]]:
+    with pytest.MonkeyPatch.context() as patch, ec2(hosts=True) as cloud:
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            patch.delenv(name)
+        for name, value in cloud.env.items():
+            patch.setenv(name, value)
+        with site() as here:
+            yield here, Amazon(cloud)
+
+
+@contextmanager
+def local() -> Iterator[tuple[Site, Local]]:
+    with site() as here:
+        yield here, Local(here)
+
+
+NO_HOSTS = pytest.mark.skipif(bool(lab_missing()), reason=f"no machines here: {lab_missing()}")
+
+
 @pytest.mark.long
 @pytest.mark.timeout(2400)
-def test_fifty_jobs_survive_a_hundred_kills(tmp_path):
+@pytest.mark.parametrize("land", [local, pytest.param(amazon, marks=NO_HOSTS)])
+def test_fifty_jobs_survive_a_hundred_kills(land):
     """Each ends once and well, no two attempts ever work at once, and nothing is left."""
-    with site() as here:
-        task = {
-            "name": "work",
-            "resources": {"infra": "local"},
-            "envs": {"RECORDS": str(tmp_path)},
-            "run": SCRIPT,
-        }
+    with land() as (here, infra):
+        task = {"name": "work", "resources": infra.resources, "run": SCRIPT}
         numbers = jobs.launch(task, num_jobs=JOBS).job_ids
-        until(lambda: len(list(tmp_path.glob("log-*"))) == JOBS, 180)
-        fate, kills = Fate(here, seed=6), 0
+        until(lambda: {job.status for job in jobs.queue(job_ids=numbers)} == {"RUNNING"}, 400)
+        fate, kills = Fate(here, infra, seed=6), 0
         while kills < KILLS:
             kills += fate.strike()
             time.sleep(fate.pause())
@@ -104,23 +163,30 @@ def test_fifty_jobs_survive_a_hundred_kills(tmp_path):
         until(lambda: all(job.closed for job in jobs.queue(job_ids=numbers)), 1200)
         found = jobs.queue(job_ids=numbers)
         assert {job.status for job in found} == {"SUCCEEDED"}
-        assert not (tmp_path / "overlaps").exists()
-        for job in found:
-            lines = (tmp_path / f"log-{job.id}").read_text().split()[::2]
-            assert lines.count("end") >= 1
-            assert lines.count("begin") <= len(job.tasks[0].attempts)
+        begins = {job.id: one_at_a_time(list(jobs.tail_logs(job.id, follow=False))) for job in found}
+        assert all(len(begins[job.id]) <= len(job.tasks[0].attempts) for job in found)
+        until(lambda: infra.machines() == [], 60)
         first = [(cluster, at) for cluster, at in fate.lost if "-r" not in cluster]
-        print(f"\nfirst losses, before anything waits on purpose: {_told(first, tmp_path)}")
-        print(f"all losses: {_told(fate.lost, tmp_path)}")
+        print(f"\nfirst losses, before anything waits on purpose: {_told(first, begins)}")
+        print(f"all losses: {_told(fate.lost, begins)}")
 
 
-def _told(lost: list[tuple[str, float]], records: Path) -> str:
+def one_at_a_time(lines: list[str]) -> list[float]:
+    """When each attempt began its work: after the last sign of those before it."""
+    whole = [found for line in lines if (found := re.fullmatch(r"(\w+) (\d+\.\d{9})", line))]
+    said = [(found[1], float(found[2])) for found in whole]
+    moments = [at for _, at in said]
+    assert moments == sorted(moments), "two attempts worked at once"
+    assert [word for word, _ in said].count("end") == 1
+    return [at for word, at in said if word == "begin"]
+
+
+def _told(lost: list[tuple[str, float]], begins: dict[int, list[float]]) -> str:
     """How long it took from the loss of a machine to the next beginning of its job's work."""
     taken = []
     for cluster, at in lost:
-        words = (records / f"log-{cluster.removeprefix('work-').partition('-')[0]}").read_text().splitlines()
-        begins = [float(line.split()[1]) for line in words if line.startswith("begin")]
-        if any(begin < at for begin in begins) and (later := [begin - at for begin in begins if begin > at]):
+        own = begins[int(cluster.removeprefix("work-").partition("-")[0])]
+        if any(begin < at for begin in own) and (later := [begin - at for begin in own if begin > at]):
             taken.append(min(later))
     median, most = quantiles(taken, n=20)[9], quantiles(taken, n=20)[18]
     return f"{len(taken)}, median {median:.1f} s, p95 {most:.1f} s"

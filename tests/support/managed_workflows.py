@@ -64,6 +64,13 @@ WORKFLOWS = (
         cancel_at="RECOVERING",
         attempts=2,
     ),
+    Managed(
+        "a group of which one is taken",
+        ({"name": "a", "run": "sleep 100"}, {"name": "b", "run": "sleep 100", "num_nodes": 2}),
+        faults="preempted-unannounced times=1 value=60",
+        attempts=2,
+        options={"parallel": True},
+    ),
     Managed("on a pool", ({"run": "sleep 20"},), pool={"pool": {"workers": 2}, "setup": "sleep 3"}),
     Managed(
         "an array on a pool",

@@ -33,6 +33,7 @@ class Job:
     num_nodes: int
     submitted_at: float
     task_id: str = ""
+    awaits: str = ""  # its work begins when the node has heard this line
     state: str = "PENDING"
     started_at: float | None = None
     ended_at: float | None = None
@@ -68,6 +69,7 @@ class Agent:
     away_work: float = 0.0
     jobs: dict[int, Job] = field(default_factory=dict)
     nodes: int = 0
+    hosts: tuple[str, ...] = ()
     autostop: dict[str, Any] | None = None
     autostop_at: float = 0.0
     paid_until: float | None = None
@@ -155,11 +157,12 @@ class Agents:
         asked = params["job"]
         number = int(asked["id"])
         if number not in agent.jobs:
-            script = asked["run"] or "true"
+            awaits, _, script = (asked["run"] or "true").rpartition("; done\n")
             words = script.split()
             seconds = float(words[words.index("sleep") + 1]) if "sleep" in words else 1.0
             fails, nodes = "false" in words, int(asked["num_nodes"])
             job = Job(number, seconds, fails, nodes, self.now(), str(asked.get("task_id") or ""))
+            job.awaits = awaits.partition('"')[2].partition('"')[0]
             agent.jobs[number], agent.busy_at = job, self.now()
         return {}
 
@@ -172,7 +175,7 @@ class Agents:
         return {}
 
     def _configure(self, _machine: str, agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
-        agent.nodes = len(params["node_ips"])
+        agent.nodes, agent.hosts = len(params["node_ips"]), tuple(params["peers"]["lines"])
         return {}
 
     def _node_gone(self, _machine: str, agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -224,6 +227,8 @@ class Agents:
         if job.state == "RUNNING":
             names = {peer.name for peer in peers}
             whole = all(rank["node_id"] in names for rank in job.ranks)
+            if job.awaits and job.awaits not in agent.hosts:
+                job.started_at = now
             if whole and now >= float(job.started_at or 0) + job.seconds:
                 job.end("FAILED" if job.fails else "SUCCEEDED", now, 1 if job.fails else 0)
             if job.state in FINAL_STATES:

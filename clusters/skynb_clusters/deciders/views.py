@@ -45,8 +45,8 @@ class ClusterView(msgspec.Struct, frozen=True, kw_only=True):
     """All that a decision about a cluster may rest on.
 
     nodes: in order of lane and rank. work: what is not final below. strange: numbers of jobs that the head
-    knows and the ledger does not. wiring: the nodes' addresses and the head's port, as every agent must know
-    them.
+    knows and the ledger does not. wiring: the nodes' addresses, the head's port and peers, as every
+    agent must know them.
     """
 
     spec: ClusterSpec

@@ -28,6 +28,7 @@ from skynb_clusters.records import (
     WireAgents,
     gang_of,
     head_of,
+    offer_of,
 )
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class ClusterKind:
             work=tuple(_work(child) for child in children if child.kind != "node" and not child.final),
             strange=self._strange(record, children),
             idle=await self._idle(record) if record.status == "UP" else None,
-            wiring=(*(node.address for node in gang), str(gang[0].head_port)),
+            wiring=(*(node.address for node in gang), str(gang[0].head_port), *spec.peers),
             secrets=(spec.authority,) if spec.authority else (),
         )
 
@@ -105,12 +106,15 @@ class ClusterKind:
                     tx.append(found, record=job.id, scope=record.id)
 
     async def _wire(self, record: Record, wiring: tuple[str, ...]) -> None:
-        *addresses, port = wiring
+        gang = gang_of(record)
+        addresses, port, *peers = list(wiring[: len(gang)]), *wiring[len(gang) :]
+        whole = self._core.provider(offer_of(record)).capabilities.whole
         params: dict[str, Any] = {
-            "node_ips": list(addresses),
+            "node_ips": addresses,
             "head": {"host": addresses[0], "port": int(port)},
+            "peers": {"lines": peers, "names": whole},
         }
-        for node in gang_of(record):
+        for node in gang:
             await self._core.hub.call(node, Methods.CONFIGURE, params)
 
     async def _idle(self, record: Record) -> Idle | None:

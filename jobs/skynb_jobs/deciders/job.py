@@ -12,9 +12,10 @@ import msgspec
 from skynb.control.records import Decision, Event, Move, Record
 from skynb_jobs.deciders.views import JobView, TaskSeen
 from skynb_jobs.naming import task_id
-from skynb_jobs.records import CANCELLED, DONE, FINAL, QUEUED, TaskState
+from skynb_jobs.records import CANCELLED, DONE, FINAL, QUEUED, Introduce, TaskState
 
 NO_HURRY_S = 3600.0
+AGAIN_S = 2.0
 _FAILED = FINAL - {"SUCCEEDED", CANCELLED}
 
 
@@ -74,7 +75,10 @@ def _go_on(record: Record, view: JobView, now: float) -> Decision:
     if all(task.status == "SUCCEEDED" for task in counted):
         return _outlive(view, now)
     status = _status(view.tasks)
+    meets = (Introduce(view.unaware, view.hosts),) if view.unaware else ()
     return Decision(
+        effects=meets,
+        wake_in=AGAIN_S if meets else None,
         status=status if status != record.status else None,
         reason=next((task.reason for task in view.tasks if task.reason and task.status not in FINAL), ""),
         moves=_ready(view),

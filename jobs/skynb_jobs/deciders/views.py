@@ -88,11 +88,17 @@ class TaskSeen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobView(msgspec.Struct, frozen=True, kw_only=True):
-    """All that a decision about a managed job may rest on. tasks: by index; empty before its turn comes."""
+    """All that a decision about a managed job may rest on. tasks: by index; empty before its turn comes.
+
+    hosts: the machines of a group, `ADDRESS NAME`, once all of its tasks have theirs. unaware: clusters of it
+    that do not know them.
+    """
 
     spec: JobSpec
     state: JobState
     tasks: tuple[TaskSeen, ...] = ()
+    hosts: tuple[str, ...] = ()
+    unaware: tuple[str, ...] = ()
 
 
 class WorkerSeen(msgspec.Struct, frozen=True, kw_only=True):

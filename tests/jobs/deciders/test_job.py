@@ -9,7 +9,7 @@ import pytest
 from skynb.control.records import Record
 from skynb_jobs.deciders.job import decide_job
 from skynb_jobs.deciders.views import JobView, TaskSeen
-from skynb_jobs.records import FINAL, JobSpec, JobState, TaskSpec
+from skynb_jobs.records import FINAL, Introduce, JobSpec, JobState, TaskSpec
 
 NOW = 1000.0
 ACTIVE = ("PENDING", "STARTING", "RUNNING", "RECOVERING", "CANCELLING")
@@ -30,13 +30,14 @@ def seen(*statuses, targets=None):
     )
 
 
-def decide(view_tasks, *, needs=None, status="RUNNING", target="DONE", now=NOW, state=None, **spec):
+def decide(view_tasks, *, needs=None, status="RUNNING", target="DONE", now=NOW, state=None, met=None, **spec):
     count = max(1, len(view_tasks))
     record = Record(
         id="managed-1", kind="managed", name="1", parent=None, owner="ann", status=status, target=target
     )
     the_spec = JobSpec(number=1, tasks=tasks(*(needs or [()] * count)), **spec)
-    return decide_job(record, JobView(spec=the_spec, state=state or JobState(), tasks=view_tasks), now)
+    view = JobView(spec=the_spec, state=state or JobState(), tasks=view_tasks, **(met or {}))
+    return decide_job(record, view, now)
 
 
 @pytest.mark.parametrize("status", ALL)
@@ -115,3 +116,13 @@ def test_a_group_lasts_for_its_primary_tasks():
     late = decide(seen("SUCCEEDED", "RUNNING", "CANCELLED"), state=over.state, now=NOW + 31, **group)
     assert [move.record for move in late.moves] == ["task-1-1"]
     assert decide(seen("SUCCEEDED", "CANCELLED", "FAILED"), state=over.state, **group).status == "SUCCEEDED"
+
+
+def test_machines_of_a_group_are_introduced_until_all_know():
+    """Level by level: who does not know the present ones is told, again if need be; nobody else is."""
+    met = {"hosts": ("# mark", "10.0.0.1 t0-0.group"), "unaware": ("cluster-a",)}
+    decision = decide(seen("RUNNING", "RUNNING"), parallel=True, met=met)
+    assert decision.effects == (Introduce(clusters=("cluster-a",), hosts=met["hosts"]),)
+    assert decision.wake_in is not None
+    aware = decide(seen("RUNNING", "RUNNING"), parallel=True, met={**met, "unaware": ()})
+    assert (aware.effects, aware.wake_in) == ((), None)
