@@ -76,9 +76,9 @@ def launch(
     }
     dag, here = dag_from(entrypoint, fields), face()
     if env_sync:
-        from skynb.environment import read
+        from skynb.client.environment import this_environment
 
-        asked["env_sync"] = read()
+        asked["env_sync"] = this_environment()
         here.say(f"environment: {asked['env_sync']}")
     if dryrun:
         return client.launch(dag, dryrun=True, **asked)

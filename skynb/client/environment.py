@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from skynb.spec import Task
 
 
+def this_environment() -> Environment:
+    """This interpreter's, with the loose modules that it has imported."""
+    from skynb.environment import read
+
+    return read({name.partition(".")[0] for name in sys.modules})
+
+
 @contextmanager
 def in_environment(
     tasks: Sequence[Task], asked: bool | Environment, without: Sequence[str]
@@ -28,9 +35,9 @@ def in_environment(
     if asked is False:
         yield tasks
         return
-    from skynb.environment import carried, locked, read
+    from skynb.environment import carried, locked
 
-    here = read({name.partition(".")[0] for name in sys.modules}) if asked is True else asked
+    here = this_environment() if asked is True else asked
     with ExitStack() as sent:
         yield [sent.enter_context(carried(task, here, locked(here, _arch(task), without))) for task in tasks]
 

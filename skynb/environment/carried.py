@@ -22,7 +22,7 @@ if [ ! -e "$env/ready" ]; then
         [ -x "$uv" ] || {{ python3 -m venv "$place/uv" && "$place/uv/bin/pip" install --quiet uv; }} || exit 1
     fi
     draft="$env.$$"
-    "$uv" venv --quiet --relocatable --python {python} "$draft" &&
+    "$uv" venv --quiet --relocatable --python '{python}' "$draft" &&
         "$uv" pip install --quiet --python "$draft/bin/python" --no-deps -r "$place/requirements.txt" &&
         touch "$draft/ready" || exit 1
     if [ -e "$env" ]; then rm -rf "$draft"; else mv "$draft" "$env"; fi
@@ -49,11 +49,17 @@ def carried(task: Task, environment: Environment, requirements: str) -> Iterator
         mounts |= {f"{_PLACE}/src/{name}": str(place) for name, place in environment.editable.items()}
         mounts |= {f"{_PLACE}/modules/{place.name}": str(place) for place in environment.modules.values()}
         changed.update_file_mounts(mounts)
-        about = {"key": key, "python": environment.python, "roots": _roots(environment)}
+        about = {"key": key, "python": _as_new(environment.python), "roots": _roots(environment)}
         path = _RUN.format(**about)
         changed.setup = "\n".join(part for part in (_SETUP.format(**about) + path, task.setup) if part)
         changed.run = path + (task.run or "") if task.run else task.run
         yield changed
+
+
+def _as_new(python: str) -> str:
+    """The versions that do in place of this one: of the same series, and not older."""
+    major, minor, _ = python.split(".")
+    return f">={python},<{major}.{int(minor) + 1}"
 
 
 def _roots(environment: Environment) -> str:

@@ -33,7 +33,7 @@ class Pin(msgspec.Struct, frozen=True):
 class Environment(msgspec.Struct, frozen=True):
     """What an interpreter has.
 
-    python: as `3.11`. editable: project folders by distribution. roots: folders on `sys.path` that lie in
+    python: as `3.11.7`. editable: project folders by distribution. roots: folders on `sys.path` that lie in
     them. modules: files and packages of no distribution, by the name under which they are imported. also:
     requirements of the work itself, beside what is installed.
     """
@@ -80,7 +80,7 @@ def read(
     inside = tuple(root for root in roots if any(root.is_relative_to(one) for one in editable.values()))
     modules = dict(_loose(names, places, tuple(editable.values())))
     missing = tuple(name for name in also if _plain(name) not in found)
-    python = "{}.{}".format(*sys.version_info)
+    python = "{}.{}.{}".format(*sys.version_info)
     return Environment(python, tuple(pins), editable, inside, modules, missing)
 
 

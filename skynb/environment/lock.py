@@ -25,7 +25,17 @@ def locked(environment: Environment, arch: str | None, without: Iterable[str] = 
         for pin in environment.pins
         if pin.name.lower().replace("_", "-") not in left_out and _applies(pin, arch, environment.python)
     ]
-    argv = [_uv(), "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--no-progress"]
+    argv = [
+        _uv(),
+        "pip",
+        "compile",
+        "--quiet",
+        "--no-header",
+        "--no-annotate",
+        "--no-progress",
+        "--color",
+        "never",
+    ]
     argv += ["--python-version", environment.python, "-"]
     if arch is not None:
         argv += ["--python-platform", _PLATFORMS[arch]]

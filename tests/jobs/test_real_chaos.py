@@ -59,7 +59,6 @@ class Amazon:
     resources: ClassVar[dict[str, Any]] = {
         "infra": "aws/us-east-1",
         "instance_type": "m5.large",
-        "use_spot": True,
     }
 
     def __init__(self, cloud: Ec2) -> None:

@@ -16,7 +16,7 @@ from skynb.environment import Environment, Pin, imported, locked, read
 from skynb.environment.lock import _uv
 from skynb.errors import SpecError
 
-PYTHON = "{}.{}".format(*sys.version_info)
+PYTHON = "{}.{}.{}".format(*sys.version_info)
 
 
 def wheel(folder: Path, name: str, version: str, text: str, tag: str = "py3-none-any") -> None:
@@ -47,8 +47,9 @@ def index(tmp_path, monkeypatch):
     """A folder of wheels, which is all that uv may look at."""
     folder = tmp_path / "wheels"
     folder.mkdir()
-    for name, value in {"UV_NO_INDEX": "1", "UV_FIND_LINKS": str(folder), "UV_OFFLINE": "1"}.items():
-        monkeypatch.setenv(name, value)
+    settings = tmp_path / "uv.toml"
+    settings.write_text(f"no-index = true\nfind-links = [{json.dumps(str(folder))}]\n")
+    monkeypatch.setenv("UV_CONFIG_FILE", str(settings))
     return folder
 
 
@@ -115,8 +116,8 @@ def test_a_job_runs_in_it(index, place, server):
     wheel(index, "greeter", "1.5", "WORD = 'greeter'\n")
     environment = read({"loose"}, path=place)
     run = "python -c 'import greeter, mine, loose; print(greeter.WORD, mine.WORD, loose.WORD)'"
-    envs = {name: os.environ[name] for name in ("UV_NO_INDEX", "UV_FIND_LINKS", "UV_OFFLINE")}
-    task = Task(run=run, resources={"infra": "local"}, envs={**envs, "UV": _uv()})
+    envs = {"UV_CONFIG_FILE": os.environ["UV_CONFIG_FILE"], "UV": _uv()}
+    task = Task(run=run, resources={"infra": "local"}, envs=envs)
     asked = {"env_sync": environment, "env_without": ("forked", "appnope")}
     handle = jobs.launch(task, **asked)
     assert "greeter mine deeper" in list(handle)

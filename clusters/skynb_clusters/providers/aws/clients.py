@@ -6,12 +6,12 @@ import os
 import threading
 from typing import Any
 
-from skynb.errors import ProviderError
 from skynb_clusters.providers.aws.refusals import missing, told
 
 CONNECT_SECONDS = 5
 READ_SECONDS = 60
 ATTEMPTS = 2
+FIRST_REGION = "us-east-1"
 
 
 class Clients:
@@ -36,13 +36,9 @@ class Clients:
         return self._client("sts", self.region())
 
     def region(self) -> str:
-        """The usual region of these credentials; ProviderError where none is named."""
+        """The usual region of these credentials; where none is named, the one that every account has."""
         with self._lock:
-            found = self._begun().region_name
-        if not found:
-            mend = "Set AWS_DEFAULT_REGION for the server, or name a region: `--infra aws/us-east-1`"
-            raise ProviderError("no AWS region is named", mend=mend, retryable="no")
-        return str(found)
+            return str(self._begun().region_name or FIRST_REGION)
 
     def _client(self, service: str, region: str) -> Any:
         with self._lock:  # making clients is not safe in several threads at once, using them is

@@ -147,6 +147,13 @@ def test_no_credentials_is_an_error_of_credentials(provider, ask, monkeypatch):
     assert "aws configure" in check.mend
 
 
+def test_without_a_usual_region_there_is_one(provider, cloud, monkeypatch):
+    """Whoever names a region with each task need not name one for the rest."""
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    (check,) = provider.check()
+    assert (check.ok, check.detail.endswith("usual region us-east-1")) == (True, True)
+
+
 @pytest.mark.parametrize(
     ("action", "code"),
     [("GetCallerIdentity", "InvalidClientTokenId"), ("RunInstances", "UnauthorizedOperation")],
