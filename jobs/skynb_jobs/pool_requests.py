@@ -19,7 +19,7 @@ from skynb_clusters.core import Core
 from skynb_clusters.records import ClusterState, offer_of
 from skynb_clusters.requests import Desk
 from skynb_clusters.views import accelerators_of, infra_of
-from skynb_clusters.wishes import read_task
+from skynb_clusters.wishes import check_fits, read_task
 from skynb_jobs.naming import pool_id, worker_id, worker_name
 from skynb_jobs.pools import waiting
 from skynb_jobs.records import FINAL, JobSpec, PoolSpec, PoolState, TaskSpec, Worker
@@ -171,7 +171,27 @@ def pool_for(tx: Transaction, name: str, tasks: Sequence[Task]) -> str:
                 where="num_nodes",
                 mend="Take another pool, or none",
             )
+        _check_serves(tx, record, task)
     return record.id
+
+
+def _check_serves(tx: Transaction, pool: Record, task: Task) -> None:
+    """ConflictError if there are workers, and none of them is what the task asks for."""
+    refused: ConflictError | None = None
+    for worker in pool.state_as(PoolState).workers:
+        cluster = tx.get(worker.cluster)
+        if cluster is None or (cluster.status, cluster.target) != ("UP", "UP"):
+            continue
+        try:
+            check_fits(cluster, task)
+        except ConflictError as error:
+            refused = error
+        else:
+            return
+    if refused is not None:
+        what = f"no worker of pool {pool.name!r} is what the task asks for"
+        mend = "Take another pool, or none"
+        raise ConflictError(what, why=refused.why, where=refused.where, mend=mend)
 
 
 def of_pool(managed: Sequence[Record], pool: str) -> list[Record]:
