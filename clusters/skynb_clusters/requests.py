@@ -261,27 +261,25 @@ class Desk:
         return (live.id,)
 
     def prepare(self, config: dict[str, Any]) -> str:
-        """What takes time and so stands outside the transaction: ask who has own offers, keep the files.
-
-        The answer is the reference to the snapshot of the task's files, or empty.
-        """
+        """What takes time and so stands outside the transaction: ask who has own offers, keep the files."""
         self._here()
         with suppress(SkynbError):  # said better when the task itself is read
-            self._look(Task.from_wire(config, {}))
+            self._around.look(infras(Task.from_wire(config, {})))
+        return self.keep(config)
+
+    def keep(self, config: dict[str, Any]) -> str:
+        """The reference to a snapshot of the task's files, or empty."""
         try:
             task = read_task(config, {}, of_pool=True)
         except SkynbError:
-            return ""  # as above
+            return ""  # said better when the task itself is read
         workdir = task.workdir if isinstance(task.workdir, str) else None
         sources = sources_of(workdir, task.get_local_to_remote_file_mounts())
         return self._core.snapshots.take(sources) if sources else ""
 
-    def _look(self, task: Task) -> None:
-        self._around.look(infras(task))
-
     def plan_now(self, task: Task) -> Plan:
         """`plan`, by what the infra says when it is asked now. Blocks, so outside of transactions."""
-        self._look(task)
+        self._around.look(infras(task))
         return self.plan(task)
 
     def possible(self, task: Task) -> Task:

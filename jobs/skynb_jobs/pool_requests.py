@@ -51,7 +51,7 @@ class PoolsDesk:
             mend = "Write `pool: {workers: 2}` in the task, or say --workers"
             raise SpecError("the number of workers is missing", where="pool", mend=mend)
         plan = self._desk.plan_now(task)
-        return Prepared(task, plan, "" if request.dryrun else self._desk.prepare(request.task))
+        return Prepared(task, plan, "" if request.dryrun else self._desk.keep(request.task))
 
     def discard(self, prepared: Prepared) -> None:
         """Forget files that no pool came of."""

@@ -56,7 +56,7 @@ class JobsDesk:
         files: list[list[str]] = [[]]
         try:
             for config in request.tasks:
-                files[0].append(self._desk.prepare(config))
+                files[0].append(self._desk.keep(config))
             for _ in range(1, request.num_jobs or 1):
                 files.append([])
                 for one in files[0]:

@@ -7,11 +7,14 @@ import json
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import msgspec
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
 
 _NEVER = {"pip", "setuptools", "wheel", "uv"}  # tools of an environment, not what runs in it
 _STANDARD = {*sys.stdlib_module_names, "__main__"}
@@ -65,12 +68,9 @@ def read(
     also: distributions that must be there, of whichever version if none is here.
     """
     places = [str(beside), *(path or sys.path)] if beside is not None else list(path or sys.path)
-    found = {_plain(one.name): one for one in reversed(list(distributions(path=places)))}
+    found = {str(canonicalize_name(one.name)): one for one in reversed(list(distributions(path=places)))}
     editable = {name: place for name, one in found.items() if (place := _project(one)) is not None}
-    wanted: dict[str, list[str]] = {}
-    for one in found.values():
-        for need in one.requires or ():
-            wanted.setdefault(_plain(_name(need)), []).append(need)
+    wanted = _wanted(found.values())
     pins = [
         Pin(one.name, one.version, _source(one), tuple(wanted.get(name, ())))
         for name, one in sorted(found.items())
@@ -79,7 +79,7 @@ def read(
     roots = [Path(place).resolve() for place in places if Path(place).is_dir()]
     inside = tuple(root for root in roots if any(root.is_relative_to(one) for one in editable.values()))
     modules = dict(_loose(names, places, tuple(editable.values())))
-    missing = tuple(name for name in also if _plain(name) not in found)
+    missing = tuple(name for name in also if canonicalize_name(name) not in found)
     python = "{}.{}.{}".format(*sys.version_info)
     return Environment(python, tuple(pins), editable, inside, modules, missing)
 
@@ -159,11 +159,11 @@ def _source(one: Distribution) -> str:
     return f"{one.name} @ {url}" if url.startswith("https:") else ""
 
 
-def _name(requirement: str) -> str:
-    end = next((at for at, one in enumerate(requirement) if not (one.isalnum() or one in "-_.")), None)
-    return requirement[:end]
-
-
-def _plain(name: str) -> str:
-    """A name as indices compare it (PEP 503)."""
-    return "-".join(part for part in name.lower().replace("_", "-").replace(".", "-").split("-") if part)
+def _wanted(found: Iterable[Distribution]) -> dict[str, list[str]]:
+    """What these require, by distribution."""
+    wanted: dict[str, list[str]] = {}
+    for one in found:
+        for need in one.requires or ():
+            with suppress(InvalidRequirement):
+                wanted.setdefault(canonicalize_name(Requirement(need).name), []).append(need)
+    return wanted

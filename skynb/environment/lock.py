@@ -6,6 +6,9 @@ import shutil
 import subprocess
 from collections.abc import Iterable
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 from skynb.environment.here import Environment, Pin
 from skynb.errors import SpecError, UnsupportedError
 
@@ -19,11 +22,11 @@ def locked(environment: Environment, arch: str | None, without: Iterable[str] = 
     without: distributions to leave out. SpecError with uv's own words where a version cannot be had there;
     UnsupportedError without uv.
     """
-    left_out = {name.lower().replace("_", "-") for name in without}
+    left_out = {canonicalize_name(name) for name in without}
     kept = [
         pin.requirement
         for pin in environment.pins
-        if pin.name.lower().replace("_", "-") not in left_out and _applies(pin, arch, environment.python)
+        if canonicalize_name(pin.name) not in left_out and _applies(pin, arch, environment.python)
     ]
     argv = [
         _uv(),
@@ -68,8 +71,6 @@ def _uv() -> str:
 
 def _applies(pin: Pin, arch: str | None, python: str) -> bool:
     """Whether anybody there needs it: not what is wanted on other systems only."""
-    from packaging.requirements import InvalidRequirement, Requirement
-
     if arch is None or not pin.needs:
         return True
     there = {
@@ -80,10 +81,7 @@ def _applies(pin: Pin, arch: str | None, python: str) -> bool:
         "python_version": python,
     }
     for need in pin.needs:
-        try:
-            marker = Requirement(need).marker
-        except InvalidRequirement:
-            return True
+        marker = Requirement(need).marker
         if marker is None or "extra" in str(marker) or marker.evaluate({**there, "extra": ""}):
             return True
     return False

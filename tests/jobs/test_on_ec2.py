@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from skynb import jobs
@@ -34,22 +32,17 @@ run: getent hosts asks-1.pair; sleep 600
 
 
 @pytest.fixture
-def cloud(monkeypatch):
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    with ec2(hosts=True) as made:
-        for name, value in made.env.items():
-            monkeypatch.setenv(name, value)
-        with site() as here:
-            yield made, here
+def cloud():
+    with ec2(hosts=True) as made, made.around(), site() as here:
+        yield made, here
 
 
 def test_machines_of_a_group_resolve_each_other(cloud):
     """Each node of each job finds those of the others before its script begins; the addresses are right."""
-    ec2_, _ = cloud
+    amazon, _ = cloud
     handle = jobs.launch(GROUP)
     (job,) = handle.result(timeout=200)
-    address = {one["PrivateIpAddress"] for one in ec2_.instances(living=False)}
+    address = {one["PrivateIpAddress"] for one in amazon.instances(living=False)}
     asked = list(jobs.tail_logs(job.id, task="asks"))
     found = [line.split() for line in asked if "answers-0.pair" in line]
     assert len(found) == 2, asked
@@ -61,13 +54,13 @@ def test_machines_of_a_group_resolve_each_other(cloud):
 
 def test_a_new_server_recovers_a_job_before_anybody_asks_it_anything(cloud):
     """It knows nothing yet of what its clouds have, and finds out by itself."""
-    ec2_, here = cloud
+    amazon, here = cloud
     wish = {"infra": "aws/us-east-1", "instance_type": "m5.large"}
     script = '[ "$SKYNB_ATTEMPT" = 2 ] || sleep 600; echo done'
     handle = jobs.launch({"name": "alone", "resources": wish, "run": script})
     until(lambda: jobs.get(handle.job_id).status == "RUNNING", 90)
     here.kill_server()
-    (instance,) = ec2_.instances()
-    ec2_.set(interrupt=instance["InstanceId"])
+    (instance,) = amazon.instances()
+    amazon.set(interrupt=instance["InstanceId"])
     (job,) = handle.wait(timeout=120)
     assert (job.status, job.recoveries) == ("SUCCEEDED", 1)

@@ -65,7 +65,7 @@ def test_a_worker_is_set_up_once_and_lent_to_one_job_after_another():
     assert [one.cluster for one in job.tasks[0].attempts] == ["warm-w1"]
     assert job.settled_micro == 0
     assert [one.number for one in ready("warm").workers] == [one.number for one in pool.workers]
-    with pytest.raises(ConflictError, match="no worker of pool 'warm' is what the task asks for.*vCPUs"):
+    with pytest.raises(ConflictError, match=r"no worker of pool 'warm' is what the task asks for.*vCPUs"):
         jobs.launch(WORK | {"resources": {"accelerators": "H100:8"}}, pool="warm")
 
 

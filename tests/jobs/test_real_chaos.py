@@ -127,13 +127,8 @@ class Fate:
 
 @contextmanager
 def amazon() -> Iterator[tuple[Site, Amazon]]:
-    with pytest.MonkeyPatch.context() as patch, ec2(hosts=True) as cloud:
-        for name in [name for name in os.environ if name.startswith("AWS_")]:
-            patch.delenv(name)
-        for name, value in cloud.env.items():
-            patch.setenv(name, value)
-        with site() as here:
-            yield here, Amazon(cloud)
+    with ec2(hosts=True) as cloud, cloud.around(), site() as here:
+        yield here, Amazon(cloud)
 
 
 @contextmanager

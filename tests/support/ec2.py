@@ -29,6 +29,18 @@ class Ec2:
         nowhere = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
         self.env = {"AWS_ENDPOINT_URL": self.url, "AWS_DEFAULT_REGION": REGION, **nowhere, **KEYS}
 
+    @contextmanager
+    def around(self) -> Iterator[None]:
+        """This process, and those that it starts, find this EC2 and no other."""
+        before = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("AWS_")}
+        os.environ.update(self.env)
+        try:
+            yield
+        finally:
+            for name in self.env:
+                os.environ.pop(name, None)
+            os.environ.update(before)
+
     def set(self, **asked: Any) -> Any:
         """Set faults by name, or do a deed (`interrupt`, `shut_down`); unknown names raise HTTPError."""
         request = urllib.request.Request(f"{self.url}/_control", json.dumps(asked).encode())

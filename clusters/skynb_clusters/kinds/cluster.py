@@ -107,7 +107,8 @@ class ClusterKind:
 
     async def _wire(self, record: Record, wiring: tuple[str, ...]) -> None:
         gang = gang_of(record)
-        addresses, port, *peers = list(wiring[: len(gang)]), *wiring[len(gang) :]
+        addresses = list(wiring[: len(gang)])
+        port, *peers = wiring[len(gang) :]
         whole = self._core.provider(offer_of(record)).capabilities.whole
         params: dict[str, Any] = {
             "node_ips": addresses,

@@ -14,7 +14,8 @@ from typing import Any
 
 from jupyter_client.blocking.client import BlockingKernelClient
 
-from .resume import Cell
+from .journal import MARK
+from .resume import HOOK, Cell
 
 _LOOK_S, _ANSWER_S = 0.5, 5.0
 
@@ -52,7 +53,7 @@ class Hook(Thread):
             _until_heard(client)
             beside = _subshell(client)
             for cell in self._cells:
-                self._say(f"[{'/'.join(cell.tags)}] the machine is to go\n")
+                self._say(f"[{HOOK}] the machine is to go\n")
                 begun = time.time()
                 status = self._execute(client, cell.source, beside)
                 self._told(cell, status, round(time.time() - begun, 3))
@@ -77,10 +78,10 @@ class Hook(Thread):
                 continue
             content = got["content"]
             if got["msg_type"] == "stream":
-                self._say(content["text"])
+                self._say(content["text"].replace(MARK, "?"))
             elif got["msg_type"] == "error":
                 status = "error"
-                self._say("\n".join(content["traceback"]) + "\n")
+                self._say("\n".join(content["traceback"]).replace(MARK, "?") + "\n")
             elif got["msg_type"] == "status" and content["execution_state"] == "idle":
                 return status
 

@@ -125,7 +125,7 @@ class Run:
         try:
             client.execute_cell(scratch, at, store_history=False)
         except CellExecutionError:
-            return str(scratch.outputs[-1].get("evalue"))
+            return " ".join(str(scratch.outputs[-1].get("evalue")).split())  # one line, and no mark in it
         except DeadKernelError:
             return "the kernel died"
         finally:

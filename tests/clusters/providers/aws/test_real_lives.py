@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from typing import Any
 
@@ -43,15 +42,8 @@ def cloud():
 
 @pytest.fixture(scope="module")
 def here(cloud: Ec2):
-    before = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("AWS_")}
-    os.environ.update(cloud.env)
-    try:
-        with site() as made:
-            yield made
-    finally:
-        for name in cloud.env:
-            os.environ.pop(name, None)
-        os.environ.update(before)
+    with cloud.around(), site() as made:
+        yield made
 
 
 def launch(here: Site, name: str, mounts: dict[str, str] | None = None, **resources):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from skynb.client import sdk
@@ -19,12 +17,8 @@ SECONDS = 90
 
 
 @pytest.fixture
-def cloud(monkeypatch):
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    with ec2(hosts=True) as made:
-        for name, value in made.env.items():
-            monkeypatch.setenv(name, value)
+def cloud():
+    with ec2(hosts=True) as made, made.around():
         yield made
 
 
