@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from skynb.control.ledger import Transaction
 from skynb.control.records import Record
 from skynb_clusters.records import ClusterSpec, NodeState, gang_of
-from skynb_jobs.records import FINAL, JobSpec, TaskSpec, TaskState
+from skynb_jobs.records import FINAL, TaskSpec, TaskState
 
-Met = tuple[tuple[str, ...], tuple[str, ...]]
+
+class Met(NamedTuple):
+    """hosts: the machines of a group, `ADDRESS NAME`. unaware: the clusters that do not know them."""
+
+    hosts: tuple[str, ...] = ()
+    unaware: tuple[str, ...] = ()
+
+
+NOBODY = Met()
 
 
 def met(tx: Transaction, job: Record, tasks: list[Record]) -> Met:
-    """The machines of a group, once all tasks that go on have theirs; the clusters that know other ones."""
+    """Who has met: nobody before all tasks of the group that go on have their machines."""
     going = [task for task in tasks if task.status not in FINAL]
-    if not job.spec_as(JobSpec).parallel or job.status in FINAL or not going:
-        return (), ()
     clusters = [cluster for task in going if (cluster := _at_work(tx, task)) is not None]
-    if len(clusters) < len(going):
-        return (), ()
+    if not going or len(clusters) < len(going):
+        return NOBODY
     named = (
         f"{address} {task.spec_as(TaskSpec).title}-{rank}.{job.title}"
         for task, cluster in zip(going, clusters, strict=True)
         for rank, address in enumerate(_addresses(tx, cluster))
     )
     hosts = (_mark(int(job.name)), *named)
-    return hosts, tuple(one.id for one in clusters if one.spec_as(ClusterSpec).peers != hosts)
+    return Met(hosts, tuple(one.id for one in clusters if one.spec_as(ClusterSpec).peers != hosts))
 
 
 def awaiting(job: int, run: str | None) -> str | None:

@@ -60,7 +60,9 @@ class ManagedKind:
 
     async def observe(self, record: Record) -> JobView:
         children = await self._core.children(record.id)
-        hosts, unaware = await self._core.reconciler.in_ledger(self._met, record, children)
+        spec, met = record.spec_as(JobSpec), groups.NOBODY
+        if spec.parallel and children and record.status not in FINAL:
+            met = await self._core.reconciler.in_ledger(self._met, record, children)
         tasks = [
             TaskSeen(
                 id=child.id,
@@ -73,11 +75,11 @@ class ManagedKind:
             for child in children
         ]
         return JobView(
-            spec=record.spec_as(JobSpec),
+            spec=spec,
             state=record.state_as(JobState),
             tasks=tuple(sorted(tasks, key=lambda task: task.index)),
-            hosts=hosts,
-            unaware=unaware,
+            hosts=met.hosts,
+            unaware=met.unaware,
         )
 
     def decide(self, record: Record, observation: JobView, now: float) -> Decision:
