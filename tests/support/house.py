@@ -15,3 +15,5 @@ PACKAGES = {
     "skynb_magics": ROOT / "magics/skynb_magics",
     "skynb_serve": ROOT / "serve/skynb_serve",
 }
+# The one file that may load a pickle, opt-in and sealed for its own job, on a node: docs/decisions/0016.
+SEALED = ROOT / "skynb/notebooks/node/session.py"
