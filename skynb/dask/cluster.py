@@ -22,6 +22,7 @@ from skynb.spec import Task
 from skynb.wire import AutostopRequest, DaskInfo
 
 CLOSE_SECONDS = 60.0
+LOOK_SECONDS = 1.0  # between two looks whether the Dask that is waited for lives
 
 
 class SkyCluster(Cluster):
@@ -113,11 +114,18 @@ class SkyCluster(Cluster):
             await self._bring_up(deadline)
             await super()._start()
             await self._workers_there(deadline)
-        except BaseException:
+        except BaseException as error:
             self._timeout = CLOSE_SECONDS
             self.shutdown_on_close = self._launches
             await self._close()
-            raise
+            if not isinstance(error, OSError):
+                raise
+            raise SkynbError(
+                f"the Dask scheduler of {self.name!r} ended before its workers were there",
+                why=str(error) or None,
+                mend="Start it again, with a longer idle_minutes= if that was short",
+                retryable="yes",
+            ) from error
         _LIVE.add(self)
         self._progress.end(f"{self.name}: Dask is up with {len(self.workers)} workers")
 
@@ -148,14 +156,18 @@ class SkyCluster(Cluster):
     async def _workers_there(self, deadline: float) -> None:
         """Wait for every worker that was asked for; SkynbError with the server's word if they do not come."""
         loop = asyncio.get_running_loop()
+        look_at = loop.time() + LOOK_SECONDS
         while missing := set(self.workers) - self.observed:
             here = len(self.workers) - len(missing)
             self._progress.say(f"{self.name}: {here} of {len(self.workers)} workers")
+            if loop.time() > look_at:
+                await self._ground.living_dask()
+                look_at = loop.time() + LOOK_SECONDS
             if loop.time() > deadline:
-                found = await self._ground.dask()
+                found = await self._ground.living_dask()
                 raise SkynbError(
                     f"{len(missing)} of {len(self.workers)} workers did not come in time",
-                    why=(found.reason if found else "") or None,
+                    why=found.reason or None,
                     mend=f"Look at the log of {min(missing)} on its node, or give a longer timeout=",
                     retryable="unknown",
                 )

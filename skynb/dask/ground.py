@@ -69,12 +69,23 @@ class Ground:
     async def until_scheduler(self, tell: Callable[[str], None], deadline: float) -> DaskInfo:
         """Wait until the scheduler listens."""
         while True:
-            found = await self.dask()
-            if found is not None and found.status == "UP" and found.scheduler:
+            found = await self.living_dask()
+            if found.status == "UP" and found.scheduler:
                 return found
-            reason = found.reason if found else "it was taken down"
-            tell(f"{self.name}: the Dask scheduler starts {reason}".rstrip())
-            await _pause(deadline, "the Dask scheduler did not come up", reason)
+            tell(f"{self.name}: the Dask scheduler starts {found.reason}".rstrip())
+            await _pause(deadline, "the Dask scheduler did not come up", found.reason)
+
+    async def living_dask(self) -> DaskInfo:
+        """The Dask that was asked for; SkynbError if it has ended, for nothing is worth waiting for then."""
+        found = await self.dask()
+        if found is None:
+            cluster = await self.cluster()
+            raise SkynbError(
+                f"the Dask on {self.name!r} ended before its workers were there",
+                why=cluster.reason or f"it was idle for too long or taken down; the cluster is {cluster.status}",
+                mend="Start it again, with a longer idle_minutes= if it was idle",
+            )
+        return found
 
     async def end_dask(self, deadline: float) -> None:
         """Take Dask down and see that nothing is left of it."""

@@ -5,8 +5,8 @@
     CREATING -> FAILED (the infra refused; the cluster decides what next)
 
 Targets: UP, STOPPED (machine off, disk kept), RELEASED (no machine, slot kept), ENDED (no machine, final).
-An absent machine is believed only when it was seen absent twice, a consistency window apart; a machine that
-cannot be seen is unknown, and unknown changes nothing.
+An absent machine is believed only when it was seen absent twice, a consistency window apart; one that the infra
+lists as terminated at the second look. A machine that cannot be seen is unknown, and unknown changes nothing.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ from skynb_clusters.records import (
 HEARTBEAT_S = 5.0
 POLL_S = 0.3
 SETTLE_S = 60.0
+CONFIRM_S = 1.0  # between two looks at a machine that the infra lists as terminated
 CREATE_ATTEMPTS = 5
 BOOT_ATTEMPTS = 8
 BOOT_LIMIT_S = 900.0
@@ -402,9 +403,10 @@ def _if_gone(record: Record, view: NodeView, now: float) -> Decision | None:
     present = view.machine.machine is not None and view.machine.machine.state != "terminated"
     if view.machine.presence == "unknown" or present:
         return None
-    if state.absent_at is None or now - state.absent_at < view.consistency_s:
+    window = _window(view)
+    if state.absent_at is None or now - state.absent_at < window:
         first = msgspec.structs.replace(state, absent_at=state.absent_at or now)
-        return Decision(state=first, seen=True, wake_in=max(POLL_S, view.consistency_s))
+        return Decision(state=first, seen=True, wake_in=max(POLL_S, window))
     _, spend = settle(charged(state, view.machine.machine), now, release=True)
     final = record.target == "ENDED"
     return Decision(
@@ -421,6 +423,17 @@ def _if_gone(record: Record, view: NodeView, now: float) -> Decision | None:
         events=(Event("node.lost", {"machine": state.machine}),),
         seen=True,
     )
+
+
+def _window(view: NodeView) -> float:
+    """Seconds between the two looks that make an absence certain.
+
+    A list may be late with what it shows, never early: one that has this token as terminated is past all that
+    could still come of it. A terminated machine of another token tells nothing.
+    """
+    machine = view.machine.machine
+    ended = machine is not None and machine.token == view.state.token
+    return min(CONFIRM_S, view.consistency_s) if ended else view.consistency_s
 
 
 def _to_stopping(record: Record, view: NodeView, now: float) -> Decision:
@@ -511,9 +524,10 @@ def _ending(record: Record, view: NodeView, now: float) -> Decision:
         return Decision(state=seen_again, effects=(TerminateMachine(machine),), wake_in=_patience(record))
     if view.machine.presence == "unknown":
         return Decision(reason="waiting to see that the machine is gone", wake_in=HEARTBEAT_S)
-    if state.absent_at is None or now - state.absent_at < view.consistency_s:
+    window = _window(view)
+    if state.absent_at is None or now - state.absent_at < window:
         first = msgspec.structs.replace(_known(view), absent_at=state.absent_at or now)
-        return Decision(state=first, seen=True, wake_in=max(0.05, view.consistency_s))
+        return Decision(state=first, seen=True, wake_in=max(0.05, window))
     _, spend = settle(_known(view), now, release=True)
     final = record.target == "ENDED"
     return Decision(

@@ -25,13 +25,20 @@ print(SkyCluster(quiet=True).name)
 
 def test_a_forgotten_cluster_ends_but_not_while_it_works(house):
     """Idle for its time it is taken down; work that takes longer than that time is finished first."""
-    cluster = SkyCluster(idle_minutes=0.05, quiet=True, shutdown_on_close=False)
+    cluster = SkyCluster(idle_minutes=0.2, quiet=True, shutdown_on_close=False)
     with Client(cluster) as client:
-        assert client.submit(time.sleep, 8).result() is None
+        assert client.submit(time.sleep, 18).result() is None
         assert house.cluster(cluster.name).status == "UP"
     cluster.close()
     house.until(lambda: house.cluster(cluster.name).status == "TERMINATED", seconds=60)
     assert house.processes() == []
+
+
+def test_a_cluster_that_ends_while_its_workers_are_awaited_says_so(house):
+    """Idle for less than workers take to come: an error at once, and no wait for the whole timeout."""
+    with pytest.raises(SkynbError, match="ended before its workers|is ENDING|is TERMINATED|no cluster"):
+        SkyCluster(idle_minutes=0.001, quiet=True)
+    house.until(lambda: all(cluster.final for cluster in house.clusters()))
 
 
 def test_a_process_that_does_not_close_gives_back_what_it_launched(house):
