@@ -82,7 +82,7 @@ class Ground:
             cluster = await self.cluster()
             raise SkynbError(
                 f"the Dask on {self.name!r} ended before its workers were there",
-                why=cluster.reason or f"it was idle for too long or taken down; the cluster is {cluster.status}",
+                why=cluster.reason or f"it was idle or taken down; the cluster is {cluster.status}",
                 mend="Start it again, with a longer idle_minutes= if it was idle",
             )
         return found

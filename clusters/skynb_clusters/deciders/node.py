@@ -5,8 +5,8 @@
     CREATING -> FAILED (the infra refused; the cluster decides what next)
 
 Targets: UP, STOPPED (machine off, disk kept), RELEASED (no machine, slot kept), ENDED (no machine, final).
-An absent machine is believed only when it was seen absent twice, a consistency window apart; one that the infra
-lists as terminated at the second look. A machine that cannot be seen is unknown, and unknown changes nothing.
+An absent machine is believed only when it was seen absent twice, a consistency window apart; one that the
+infra lists as terminated at the second look. A machine that cannot be seen is unknown, and unknown changes nothing.
 """
 
 from __future__ import annotations

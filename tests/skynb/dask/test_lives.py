@@ -36,7 +36,7 @@ def test_a_forgotten_cluster_ends_but_not_while_it_works(house):
 
 def test_a_cluster_that_ends_while_its_workers_are_awaited_says_so(house):
     """Idle for less than workers take to come: an error at once, and no wait for the whole timeout."""
-    with pytest.raises(SkynbError, match="ended before its workers|is ENDING|is TERMINATED|no cluster"):
+    with pytest.raises(SkynbError, match=r"ended before its workers|is ENDING|is TERMINATED|no cluster"):
         SkyCluster(idle_minutes=0.001, quiet=True)
     house.until(lambda: all(cluster.final for cluster in house.clusters()))
 
