@@ -6,7 +6,8 @@
 
 Targets: UP, STOPPED (machine off, disk kept), RELEASED (no machine, slot kept), ENDED (no machine, final).
 An absent machine is believed only when it was seen absent twice, a consistency window apart; one that the
-infra lists as terminated at the second look. A machine that cannot be seen is unknown, and unknown changes nothing.
+infra lists as terminated at the second look. A machine that cannot be seen is unknown, and unknown changes
+nothing.
 """
 
 from __future__ import annotations
