@@ -12,6 +12,7 @@ from skynb._version import __version__
 
 if TYPE_CHECKING:
     from skynb import jobs as jobs
+    from skynb import kernels as kernels
     from skynb.client.launch import Launch as Launch
     from skynb.client.sdk import autostop as autostop
     from skynb.client.sdk import budgets as budgets
@@ -90,7 +91,7 @@ _HOMES = {
     "why_cluster": "skynb.client.sdk",
 }
 
-_MODULES = ("jobs", "nb")
+_MODULES = ("jobs", "kernels", "nb")
 
 __all__ = ["__version__", *sorted((*_HOMES, *_MODULES))]  # noqa: PLE0604 - the keys are strings
 

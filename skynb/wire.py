@@ -356,6 +356,35 @@ class DaskInfo(msgspec.Struct, kw_only=True):
     tls: dict[str, str] = {}
 
 
+class KernelRequest(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """rank: of the node. session: what it is for, as a notebook's path. python: empty is that of jobs.
+
+    lease_hours: it ends when nobody was attached to it for so long.
+    """
+
+    rank: int = 0
+    session: str = ""
+    python: str = ""
+    lease_hours: float = 12.0
+
+
+class KernelInfo(msgspec.Struct, kw_only=True):
+    """A kernel on a node. attached: somebody is connected to it now. exit_code: once it has ended."""
+
+    id: int
+    cluster: str
+    rank: int
+    status: str
+    session: str = ""
+    python: str = ""
+    lease_hours: float = 0.0
+    created_at: float = 0.0
+    attached: bool = False
+    exit_code: int | None = None
+    reason: str = ""
+    final: bool = False
+
+
 class EventInfo(msgspec.Struct, kw_only=True):
     """One line of the causal history."""
 

@@ -22,6 +22,7 @@ pytest_plugins = ("tests.host_fixture", "tests.server_fixture")
 # Nothing a test does may touch the home or the cache of whoever runs it.
 _SCRATCH = tempfile.TemporaryDirectory(prefix="skynb-tests-")
 os.environ["SKYNB_HOME"] = str(Path(_SCRATCH.name) / "home")
+os.environ["JUPYTER_DATA_DIR"] = str(Path(_SCRATCH.name) / "jupyter")
 
 
 def pytest_unconfigure() -> None:

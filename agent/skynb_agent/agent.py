@@ -49,7 +49,7 @@ class Agent:
         self.host = RankHost(config, self.boot, self.tasks, self.changed)
         self.services = ServiceHost(config, self.boot, self.tasks, self.changed)
         self.logs = LogShelf(self.host)
-        self.sensors = Sensors(config.home)
+        self.sensors = Sensors(config.home, config.root)
         self.watchdog = Watchdog(config.root, config.lease, self.busy, self.working, self.sensors.signals)
         self.notices = NoticeWatch(config.notices, self.host.warned)
         self.head: Optional[Head] = None

@@ -1,4 +1,4 @@
-"""Signs of use that no job of ours explains: GPUs at work, and kernels of a Jupyter server on this node.
+"""Signs of use that no job of ours explains: GPUs at work, and kernels that execute.
 
 They are asked now and then in a thread, as both may hang; what cannot be told is unknown, and that is busy.
 """
@@ -22,14 +22,15 @@ EVERY_S = 15.0
 ASK_S = 10.0
 GPU_PERCENT = 5  # less is a driver that idles
 STALE_S = 120.0  # an answer that is older says nothing any more
+KEPT = "kernel-*.busy"  # a kernel's keeper touches it while its kernel executes
 _NOTHING = Signal("", busy=False, supported=False)
 
 
 class Sensors:
     """The latest reading of each sign. `run` keeps them fresh; `signals` is cheap."""
 
-    def __init__(self, home: Path) -> None:
-        self._asks: Dict[str, Callable[[], Signal]] = {"gpu": gpu, "kernels": lambda: kernels(home)}
+    def __init__(self, home: Path, root: Path) -> None:
+        self._asks: Dict[str, Callable[[], Signal]] = {"gpu": gpu, "kernels": lambda: kernels(home, root)}
         self._read: Dict[str, Signal] = {}
         self._at: Dict[str, float] = {}
         self._threads = ThreadPoolExecutor(len(self._asks), thread_name_prefix="sensor")
@@ -68,16 +69,25 @@ def gpu() -> Signal:
     return Signal("gpu", busy=any(percent >= GPU_PERCENT for percent in used))
 
 
-def kernels(home: Path) -> Signal:
-    """Busy while a kernel of a Jupyter server of this login executes; unknown where a server does not say.
+def kernels(home: Path, root: Path) -> Signal:
+    """Busy while a kernel of ours or of a Jupyter server of this login executes; unknown if it does not say.
 
     A kernel that waits is idle, whoever has its page open. The servers are those that Jupyter itself lists.
     """
+    if any(_fresh(mark) for mark in root.glob(KEPT)):
+        return Signal("kernels", busy=True)
     servers = [card for card in map(_card, _cards(home)) if card and _lives(card.get("pid"))]
     if not servers:
         return _NOTHING._replace(name="kernels")
     states = [_executing(card) for card in servers]
     return Signal("kernels", busy=True if True in states else None if None in states else False)
+
+
+def _fresh(mark: Path) -> bool:
+    try:
+        return time.time() - mark.stat().st_mtime < STALE_S
+    except OSError:
+        return False
 
 
 def _cards(home: Path) -> List[Path]:

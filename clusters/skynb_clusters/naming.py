@@ -8,7 +8,7 @@ _NODE = re.compile(r"node-([0-9a-z]+)-(\d{1,5})(?:r(\d))?")
 
 
 def cluster_of(child: str) -> str:
-    """The cluster's record id, from that of a node, job or Dask cluster of it."""
+    """The cluster's record id, from that of a node, job, kernel or Dask cluster of it."""
     return f"cluster-{child.split('-')[1]}"
 
 
@@ -36,6 +36,11 @@ def node_of(agent: str) -> str:
 def job_id(cluster: str, number: int) -> str:
     """The record id of a job."""
     return f"job-{cluster.removeprefix('cluster-')}-{number}"
+
+
+def kernel_id(cluster: str, number: int) -> str:
+    """The record id of the n-th kernel on a cluster."""
+    return f"kernel-{cluster.removeprefix('cluster-')}-{number}"
 
 
 def dask_id(cluster: str, number: int) -> str:

@@ -1,4 +1,4 @@
-"""What the ledger keeps of clusters, nodes, jobs and Dask clusters: specs, states, effects, words.
+"""What the ledger keeps of clusters, nodes, jobs, kernels and Dask clusters: specs, states, effects, words.
 
 Only data. Fields are only ever added, each with a default, so that older rows and older servers still read.
 """
@@ -326,6 +326,25 @@ class DaskState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     error: dict[str, Any] | None = None
 
 
+class KernelSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """rank: of its node. session: what it is for, as a notebook's path. python: empty is that of jobs.
+
+    lease_s: a kernel to which nobody was attached for so long ends.
+    """
+
+    rank: int
+    session: str = ""
+    python: str = ""
+    lease_s: float
+
+
+class KernelState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """attempts: how often its start was tried. exit_code: of the kernel, once it has ended by itself."""
+
+    attempts: int = 0
+    exit_code: int | None = None
+
+
 class CreateMachine(Effect, frozen=True):
     token: str
 
@@ -403,6 +422,14 @@ class ApplyDask(Effect, frozen=True):
 
 class EndDask(Effect, frozen=True):
     pass
+
+
+class StartKernel(Effect, frozen=True):
+    name: str
+
+
+class EndKernel(Effect, frozen=True):
+    name: str
 
 
 JOB_FINAL = frozenset({"SUCCEEDED", "FAILED", "FAILED_SETUP", "FAILED_DRIVER", "CANCELLED"})

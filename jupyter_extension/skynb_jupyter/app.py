@@ -20,7 +20,7 @@ from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
 from jupyter_server.services.contents.filemanager import FileContentsManager
 from tornado.ioloop import PeriodicCallback
-from traitlets import Float, Int, Unicode, default
+from traitlets import Bool, Float, Int, Unicode, default
 from traitlets.config import Config
 
 from skynb import __version__
@@ -38,6 +38,7 @@ from skynb_jobs.deciders.line import Limits
 from skynb_jobs.floor import managed_kinds
 from skynb_jobs.line import Line
 from skynb_jupyter.handlers import handlers
+from skynb_jupyter.kernels.writer import SpecWriter
 from skynb_jupyter.service import Service
 
 HOME_CHECK_MS = 5000
@@ -95,6 +96,8 @@ class SkynbApp(ExtensionApp):
         config=True
     )
     jobs_per_user = Int(0, min=0, help="So many of one person's; 0 sets no limit.").tag(config=True)
+
+    kernelspecs = Bool(True, help="Offer Jupyter a kernel on each cluster that is up.").tag(config=True)
 
     service: Service
     _line: Line
@@ -164,13 +167,16 @@ class SkynbApp(ExtensionApp):
                 await self._running
 
     async def _run(self) -> None:
-        """The core, and with it the line of managed jobs."""
-        line = asyncio.create_task(self._line.run())
+        """The core, and with it the line of managed jobs and the kernelspecs of clusters."""
+        beside = [asyncio.create_task(self._line.run())]
+        if self.kernelspecs:
+            beside.append(asyncio.create_task(SpecWriter(self.service).run()))
         try:
             await self.service.core.run()
         finally:
-            line.cancel()
-            await asyncio.wait([line])
+            for task in beside:
+                task.cancel()
+            await asyncio.wait(beside)
 
     def _look_home(self) -> None:
         """A home that was deleted, or whose card another server wrote, is no longer ours."""

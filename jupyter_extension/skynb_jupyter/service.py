@@ -49,6 +49,7 @@ from skynb_clusters.records import ClusterSpec, DaskSpec, DaskState
 from skynb_clusters.refreshing import Refresher
 from skynb_clusters.requests import Desk, live_dask
 from skynb_clusters.runs import runs_of
+from skynb_jupyter.kernels.offer import Kernels
 from skynb_jupyter.managed import Managed
 
 T = TypeVar("T")
@@ -70,6 +71,7 @@ class Service:
         self.rebuilder = rebuilder
         self.info = info
         self.managed = Managed(self)
+        self.kernels = Kernels(self)
         self.refresher = Refresher(core)
 
     async def health(self) -> ServerInfo:

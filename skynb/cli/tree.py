@@ -37,6 +37,7 @@ _COMMANDS = {
     "jobs": ("skynb.cli.jobs:jobs", "Hand work over that finishes whatever happens to the machines."),
     "nb": ("skynb.cli.nb:nb", "Run notebooks as jobs that finish whatever happens to the machines."),
     "dask": ("skynb.cli.dask:dask", "Run Dask on a cluster."),
+    "kernel": ("skynb.cli.kernel:kernel", "Look at kernels on clusters, and end them."),
     "server": ("skynb.cli.server:server", "Start, stop and look at the skynb server."),
 }
 

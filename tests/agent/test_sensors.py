@@ -80,7 +80,7 @@ def jupyter(tmp_path):
 
 def until_kernels(home, busy):
     deadline = time.monotonic() + 60
-    while (found := sensors.kernels(home)).busy is not busy:
+    while (found := sensors.kernels(home, home)).busy is not busy:
         assert time.monotonic() < deadline, found
         time.sleep(0.1)
     return found
@@ -91,7 +91,7 @@ def test_a_kernel_that_executes_is_use_and_one_that_waits_is_not(jupyter):
     from jupyter_client import BlockingKernelClient
 
     home, ask = jupyter
-    assert sensors.kernels(home).busy is False
+    assert sensors.kernels(home, home).busy is False
     _, made = ask("POST", "/api/kernels")
     kernel = json.loads(made)["id"]
     card = home / f".local/share/jupyter/runtime/kernel-{kernel}.json"
@@ -114,10 +114,10 @@ def test_a_server_that_does_not_say_is_unknown_and_a_dead_one_is_nothing(tmp_pat
     runtime = tmp_path / ".local/share/jupyter/runtime"
     runtime.mkdir(parents=True)
     (runtime / "jpserver-1.json").write_text(json.dumps({"pid": os.getpid(), "port": 1, "token": "t"}))
-    found = sensors.kernels(tmp_path)
+    found = sensors.kernels(tmp_path, tmp_path)
     assert (found.busy, found.supported) == (None, True)
     gone = subprocess.Popen(["true"])
     gone.wait()
     (runtime / "jpserver-1.json").write_text(json.dumps({"pid": gone.pid, "port": 1, "token": "t"}))
     (runtime / "jpserver-2.json").write_text("no json")
-    assert not sensors.kernels(tmp_path).supported
+    assert not sensors.kernels(tmp_path, tmp_path).supported

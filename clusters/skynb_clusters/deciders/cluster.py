@@ -192,7 +192,7 @@ def _drain(view: ClusterView, now: float) -> Decision | None:
 
 
 def _cancel(work: Sequence[JobSeen]) -> tuple[Move, ...]:
-    ends = {"job": "CANCELLED", "dask": "ENDED"}
+    ends = {"job": "CANCELLED", "dask": "ENDED", "kernel": "ENDED"}
     return tuple(Move(item.id, ends[item.kind]) for item in work if item.target != ends[item.kind])
 
 

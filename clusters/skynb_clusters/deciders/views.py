@@ -25,7 +25,7 @@ class NodeSeen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobSeen(msgspec.Struct, frozen=True, kw_only=True):
-    """A job or a Dask cluster below this cluster that is not final."""
+    """A job, a kernel or a Dask cluster below this cluster that is not final."""
 
     id: str
     kind: str

@@ -9,6 +9,7 @@ from skynb.control.reconciler import Kind
 from skynb_clusters.kinds.cluster import ClusterKind
 from skynb_clusters.kinds.dask import DaskKind
 from skynb_clusters.kinds.job import JobKind
+from skynb_clusters.kinds.kernel import KernelKind
 from skynb_clusters.kinds.node import NodeKind
 
 if TYPE_CHECKING:
@@ -17,4 +18,4 @@ if TYPE_CHECKING:
 
 def all_kinds(core: Core) -> Sequence[Kind]:
     """The kinds of this floor."""
-    return (ClusterKind(core), NodeKind(core), JobKind(core), DaskKind(core))
+    return (ClusterKind(core), NodeKind(core), JobKind(core), DaskKind(core), KernelKind(core))

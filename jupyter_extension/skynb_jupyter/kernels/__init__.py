@@ -1,0 +1,1 @@
+"""Kernels on clusters: what the API offers of them."""
