@@ -1,4 +1,4 @@
-"""kernel ls, stop, prune."""
+"""kernel ls, add, stop, prune."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 from skynb.cli import options
 
 if TYPE_CHECKING:
-    from skynb.kernels.listing import Kernels, Pruned
+    from skynb.kernels.listing import Kernels, Pruned, Specs
 
 
 @click.group()
@@ -26,6 +26,21 @@ def ls(cluster: str | None, ended: bool) -> Kernels:
     from skynb import kernels
 
     return kernels.ls(cluster, ended=ended)
+
+
+@kernel.command()
+@options.cluster
+@click.argument("name")
+@click.option("--python", default="", help="On the node: a path or a command. Default: that of jobs.")
+@click.option("--rank", type=int, default=0, show_default=True, help="Which node.")
+@click.option("--lease-hours", type=float, default=12.0, show_default=True, help="It ends when left so long.")
+@options.output
+def add(cluster: str, name: str, python: str, rank: int, lease_hours: float) -> Specs:
+    """Offer Jupyter another kernel on a cluster: another Python, another node."""
+    from skynb import kernels
+    from skynb.kernels.listing import Specs
+
+    return Specs([kernels.add(cluster, name, python=python, rank=rank, lease_hours=lease_hours)])
 
 
 @kernel.command()

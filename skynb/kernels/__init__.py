@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
     from skynb.kernels.listing import Kernels, Pruned
 
-__all__ = ["ls", "prune", "stop"]
+LEASE_HOURS = 12.0
+
+__all__ = ["add", "ls", "prune", "stop"]
 
 
 def ls(cluster: str | None = None, *, ended: bool = False) -> Kernels:
@@ -24,6 +26,33 @@ def ls(cluster: str | None = None, *, ended: bool = False) -> Kernels:
     path = f"{path_of(cluster)}/kernels" if cluster else "/kernels"
     query: dict[str, str | list[str]] = {"ended": "1"} if ended else {}
     return Kernels(connection().call("GET", path, list[KernelInfo], query=query))
+
+
+def add(cluster: str, name: str, *, python: str = "", rank: int = 0, lease_hours: float = LEASE_HOURS) -> str:
+    """Offer Jupyter another kernel on a cluster that is up; the name under which it is found.
+
+    name: letters, digits, `_`, `.`, `-`. python: on the node, a path or a command; empty is the one that jobs
+    see. rank: of the node. lease_hours: it ends when nobody was attached for so long.
+    SpecError, NotFoundError, ConflictError.
+    """
+    import re
+
+    from skynb.client.sdk import connection, path_of
+    from skynb.errors import ConflictError, SpecError
+    from skynb.kernels import specs
+    from skynb.wire import ClusterInfo
+
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", name):
+        raise SpecError(f"{name!r} is no name of a kernel", where="name", mend="Letters, digits, _ . -")
+    found = connection().call("GET", path_of(cluster), ClusterInfo)
+    if found.status != "UP":
+        raise ConflictError(f"cluster {cluster!r} is {found.status}", mend=f"`skynb start {cluster}` first")
+    if not 0 <= rank < found.num_nodes:
+        raise SpecError(f"cluster {cluster!r} has nodes 0 to {found.num_nodes - 1}", where="rank")
+    config = {"python": python, "rank": rank, "lease_hours": lease_hours}
+    full = f"{specs.PREFIX}{cluster}-{name}".lower()
+    specs.write(full, specs.spec(_home(), found, name, **config))
+    return full
 
 
 def stop(cluster: str, kernels: Sequence[int]) -> Kernels:
@@ -51,17 +80,22 @@ def prune(*, unattached: bool = False) -> Pruned:
 
     unattached: also end every kernel to which nobody is attached, which may hold somebody's unsaved work.
     """
-    from skynb.client import server
     from skynb.client.sdk import connection
     from skynb.kernels import specs
     from skynb.kernels.listing import Pruned
     from skynb.wire import ClusterInfo
 
     clusters = connection().call("GET", "/clusters", list[ClusterInfo])
-    home = str((server.card() or {}).get("home") or server.home())
-    gone = [f"kernelspec {name}" for name in specs.sync(home, clusters)]
+    gone = [f"kernelspec {name}" for name in specs.sync(_home(), clusters)]
     lonely = [one for one in ls() if not one.attached] if unattached else []
     for one in lonely:
         stop(one.cluster, [one.id])
         gone.append(f"kernel {one.id} of {one.cluster}")
     return Pruned(gone)
+
+
+def _home() -> str:
+    """The home of the server, as it writes it itself."""
+    from skynb.client import server
+
+    return str(server.ensure()["home"])

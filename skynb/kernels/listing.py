@@ -30,6 +30,15 @@ class Kernels(Listing[KernelInfo]):
         return f"{item.cluster} {item.id}: {told}" if told else ""
 
 
+class Specs(Listing[str]):
+    """Names by which Jupyter knows kernels."""
+
+    head = ("KERNEL",)
+
+    def cells(self, item: str, now: float) -> list[str]:
+        return [item]
+
+
 class Pruned(Listing[str]):
     """What was taken away, in words."""
 

@@ -54,7 +54,7 @@ class KernelKind:
             found = next((one for one in listed["services"] if one["name"] == name), None)
             if found is None or found["state"] in _ALIVE:
                 return KernelView(state=state, node=place, service="running" if found else "absent")
-            words = await self._last_words(node.id, name)
+            words = await self._last_words(node.id, name) if found["exit_code"] else ""
         except ProviderError:
             return KernelView(state=state, node=place)
         return KernelView(state=state, node=place, service="ended", exit_code=found["exit_code"], words=words)

@@ -12,6 +12,7 @@ import asyncio
 import hashlib
 import hmac
 import importlib.util
+import itertools
 import json
 import os
 import secrets
@@ -104,6 +105,8 @@ class Keeper:
         server.close()
         self._journal.close()
         Path(f"{self._name}.sock").unlink()
+        if self._why:
+            sys.stderr.write(f"{self._why}\n")
         return code if code >= 0 else 128 - code
 
     def _start(self) -> None:
@@ -135,8 +138,10 @@ class Keeper:
 
     async def _greet(self) -> None:
         """Ask the kernel until it is heard on iopub: what it says before is heard by nobody."""
-        while not self._ready.is_set():
-            await self._send("shell", [], _message("kernel_info_request", self._nudge))
+        for turn in itertools.count():  # a kernel takes a message of one signature once
+            if self._ready.is_set():
+                return
+            await self._send("shell", [], _message("kernel_info_request", f"{self._nudge}-{turn}"))
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._ready.wait(), NUDGE_S)
 
