@@ -184,6 +184,7 @@ class Relay:
             log.info("the line to the kernel broke: %s", error)
         finally:
             self._line = None
+            line.close()
             line.stream.close()
 
     async def _take(self, line: WebSocketClientConnection, frame: Frame) -> None:
