@@ -41,6 +41,14 @@ ip -n "$1" link set eth0 up
 ip -n "$1" route add default via "$5"
 """
 
+# name, folder
+SHOW = """
+place="/run/hosts/$1/root$2"
+mkdir -p "$place"
+mount --bind "$2" "$place"
+mount -o remount,bind,ro "$place"
+"""
+
 UNPLUG = """
 ip link delete "$2"
 ip netns delete "$1"

@@ -97,15 +97,20 @@ class Lab:
             raise
         self.gateway = self.address(1)
 
-    def up(self, name: str, *, user: str = "root", sudo: bool = True) -> Host:
+    def up(
+        self, name: str, *, user: str = "root", sudo: bool = True, shows: Sequence[str | Path] = ()
+    ) -> Host:
         """Boot a host, or boot it again with its disk; returns when its sshd answers.
 
-        user: whose login `host.ssh` is; made with an own home if it is not root, with sudo if asked.
+        user: whose login `host.ssh` is; made with an own home if it is not root, with sudo if asked. shows:
+        folders of this machine that it sees at the same place, to read.
         """
         host = self.hosts.get(name)
         if host is None:
             host = self.hosts[name] = Host(self, name, self.address(next(self._numbers)), user)
             host.make()
+            for path in shows:
+                self.inside(host_disks.SHOW, name, str(path))
             if user != "root":
                 host.add_user(user, sudo=sudo)
         host.boot()

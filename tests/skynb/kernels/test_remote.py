@@ -252,6 +252,20 @@ def test_down_takes_kernels_and_kernelspecs_along(here):
     assert kernels.prune() == []
 
 
+def test_a_machine_that_is_gone_takes_its_kernels_along(here):
+    """Whoever has such a kernel hears of it, and the record says why."""
+    here.launch("frail", resources={"infra": "local"})
+    until(lambda: "skynb-frail" in KernelSpecManager().find_kernel_specs(), 60)
+    with remote("skynb-frail") as made:
+        cards = [json.loads(path.read_bytes()) for path in here.home.glob("local/*/machine.json")]
+        (card,) = [card for card in cards if card["tags"]["skynb-cluster"] == "frail"]
+        os.kill(card["init_pid"], signal.SIGKILL)
+        until(lambda: not made.manager.is_alive(), 60)
+    (ended,) = kernels.ls("frail", ended=True)
+    assert "gone" in ended.reason
+    here.down("frail")
+
+
 def alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().split(") ")[1][0] != "Z"
