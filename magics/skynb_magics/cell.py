@@ -15,7 +15,8 @@ from skynb.cli.tree import tree
 if TYPE_CHECKING:
     from skynb.client.launch import Launch
 
-TAKE_A_CELL = ("launch", "exec", "plan", "jobs launch", "jobs pool apply")
+TAKE_A_CELL = ("launch", "exec", "plan", "run", "jobs launch", "jobs pool apply")
+_ELSEWHERE = "application/vnd.jupyter.widget-view+json"  # what it shows lives in the other kernel
 
 
 def run(shell: Any, line: str, body: str | None) -> Any:
@@ -28,7 +29,7 @@ def run(shell: Any, line: str, body: str | None) -> Any:
         raise UsageError(f"%sky: {error}") from None
     if body is not None and not {" ".join(words[:count]) for count in (1, 2, 3)} & set(TAKE_A_CELL):
         raise UsageError(f"%%sky {words[0]}: a cell goes with {', '.join(TAKE_A_CELL)}; use %sky")
-    face = Cell(body, live=getattr(shell, "kernel", None) is not None)
+    face = Cell(body, shell.user_ns, live=getattr(shell, "kernel", None) is not None)
     try:
         value = tree.main(args=words, prog_name="sky", standalone_mode=False, obj=face)
     except click.ClickException as error:
@@ -45,9 +46,10 @@ def run(shell: Any, line: str, body: str | None) -> Any:
 class Cell(Terminal):
     """live: the front end can change what it shows, so a job is one display; else text, as in a terminal."""
 
-    def __init__(self, body: str | None, *, live: bool) -> None:
+    def __init__(self, body: str | None, names: dict[str, Any], *, live: bool) -> None:
         super().__init__()
         self.body = body
+        self._names = names
         self._live = live
         self._drawn: Any = None
 
@@ -61,6 +63,25 @@ class Cell(Terminal):
         from IPython.display import display
 
         display(value)
+
+    def names(self) -> dict[str, Any]:
+        return self._names
+
+    def emit(self, kind: str, content: dict[str, Any]) -> None:
+        from IPython.display import clear_output, publish_display_data
+
+        if kind == "clear_output":
+            clear_output(wait=content.get("wait", False))
+        elif "data" in content:
+            data = {mime: what for mime, what in content["data"].items() if mime != _ELSEWHERE}
+            publish_display_data(
+                data,
+                content.get("metadata"),
+                transient=content.get("transient"),
+                update=kind == "update_display_data",
+            )
+        else:
+            super().emit(kind, content)
 
     def run(self, argv: Sequence[str]) -> None:
         """What it prints is the cell's; a cell gives no input."""

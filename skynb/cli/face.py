@@ -37,6 +37,14 @@ class Face(Protocol):
         """Print lines as they come. Interrupting it is leaving: `ways_on` is said; False."""
         ...
 
+    def names(self) -> dict[str, Any] | None:
+        """What names hold where the command was given; None where there are none."""
+        ...
+
+    def emit(self, kind: str, content: dict[str, Any]) -> None:
+        """Show what a kernel elsewhere said: a message of Jupyter's protocol, by its type."""
+        ...
+
     def run(self, argv: Sequence[str]) -> None:
         """Run a program that talks to the person; take note of how it ended."""
         ...

@@ -115,6 +115,17 @@ class Terminal:
             return False
         return True
 
+    def names(self) -> dict[str, Any] | None:
+        return None
+
+    def emit(self, kind: str, content: dict[str, Any]) -> None:
+        if kind == "stream":
+            click.echo(content["text"], nl=False, err=content["name"] == "stderr")
+        elif kind == "error":
+            click.echo("\n".join(content["traceback"]), err=True)
+        elif text := content.get("data", {}).get("text/plain"):
+            click.echo(text)
+
     def run(self, argv: Sequence[str]) -> None:
         import subprocess
 

@@ -11,6 +11,7 @@ _COMMANDS = {
     "launch": ("skynb.cli.launching:launch", "Run a task on a new cluster, or on one that is there."),
     "exec": ("skynb.cli.launching:exec_", "Run a task on a live cluster, without its setup."),
     "plan": ("skynb.cli.launching:plan", "Show what a task would run on, and what it would cost."),
+    "run": ("skynb.cli.kernel:run", "Run code in a kernel on a cluster, with its outputs here."),
     "status": ("skynb.cli.looking:status", "Show clusters."),
     "queue": ("skynb.cli.looking:queue", "Show the jobs of clusters."),
     "logs": ("skynb.cli.looking:logs", "Show and follow the log of a job."),

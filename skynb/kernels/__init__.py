@@ -5,16 +5,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from skynb.kernels.listing import Kernels, Pruned
+    from skynb.kernels.remote import Ran
 
 LEASE_HOURS = 12.0
+LIMIT = 64 << 20
 
-__all__ = ["add", "ls", "prune", "stop"]
+__all__ = ["add", "ls", "prune", "run", "stop"]
 
 
 def ls(cluster: str | None = None, *, ended: bool = False) -> Kernels:
@@ -53,6 +55,38 @@ def add(cluster: str, name: str, *, python: str = "", rank: int = 0, lease_hours
     full = f"{specs.PREFIX}{cluster}-{name}".lower()
     specs.write(full, specs.spec(_home(), found, name, **config))
     return full
+
+
+def run(
+    code: str,
+    cluster: str | None = None,
+    *,
+    inputs: Mapping[str, Any] | None = None,
+    outputs: Sequence[str] = (),
+    pickled: bool = False,
+    limit: int = LIMIT,
+    emit: Callable[[str, dict[str, Any]], None] | None = None,
+) -> Ran:
+    """Run code in a kernel on a cluster; the next call finds its state. The kernel ends with this process.
+
+    cluster: the only one that is up by default. inputs: values by the names that they get there: JSON's
+    types, bytes, numpy arrays, Arrow tables, data frames; others only with `pickled`: a pickle is code of
+    whoever made it. outputs: names whose values come back, in `Ran.values`. limit: most bytes of one value.
+    emit: gets each message of its outputs, as (type, content); without it they are printed. CellError if the
+    code raises.
+    """
+    from skynb.cli.terminal import Terminal
+    from skynb.kernels.remote import on_cluster
+
+    kernel = on_cluster(cluster)
+    return kernel.run(
+        code,
+        inputs=inputs or {},
+        outputs=outputs,
+        pickled=pickled,
+        limit=limit,
+        emit=emit or Terminal().emit,
+    )
 
 
 def stop(cluster: str, kernels: Sequence[int]) -> Kernels:

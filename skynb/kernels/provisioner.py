@@ -13,11 +13,9 @@ from typing import Any, TypeVar
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 from traitlets import Float, Int, Unicode
 
-from skynb.client.http import Connection, segment
-from skynb.client.server import ensure
-from skynb.errors import ProviderError, SkynbError
-from skynb.kernels.relay import Relay, Way
-from skynb.wire import API_PREFIX, KernelInfo, KernelRequest
+from skynb.errors import ProviderError
+from skynb.kernels.handle import Kernel
+from skynb.kernels.relay import Relay
 
 T = TypeVar("T")
 
@@ -39,7 +37,7 @@ class SkynbProvisioner(KernelProvisionerBase):
     lease_hours = Float(12.0, help="It ends when nobody was attached to it for so long.").tag(config=True)
 
     _relay: Relay | None = None
-    _number: int | None = None
+    _kernel: Kernel | None = None
     _folder = ""
     _session = ""
     _left = False
@@ -66,16 +64,14 @@ class SkynbProvisioner(KernelProvisionerBase):
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> Any:
         """Start a kernel, or take up the one of this notebook; SkynbError says why neither can be."""
         self._left = False
-        left = await self._in_thread(self._left_behind) if self._number is None else None
-        if left is not None and await self._attach(left, after=-1):
+        again, kernel = self._kernel is not None, Kernel(self.cluster)
+        if not again and await self._taken_up(kernel):
             return self.connection_info
-        request = KernelRequest(
-            rank=self.rank, session=self._session, python=self.python, lease_hours=self.lease_hours
-        )
-        made = await self._in_thread(self._call, "POST", "", KernelInfo, request)
-        if not await self._attach(made.id, after=0):
-            found = await self._in_thread(self._call, "GET", f"/{made.id}", KernelInfo)
-            why = found.reason or self._why or f"it could not be reached within {START_SECONDS:g} s"
+        wanted = {"rank": self.rank, "session": self._session, "python": self.python}
+        await self._in_thread(partial(kernel.start, lease_hours=self.lease_hours, **wanted))
+        if not await self._attach(kernel, after=0):
+            why = await self._in_thread(kernel.reason) or self._why
+            why = why or f"it could not be reached within {START_SECONDS:g} s"
             raise ProviderError(f"the kernel on {self.cluster!r} did not start", why=why)
         return self.connection_info
 
@@ -102,8 +98,8 @@ class SkynbProvisioner(KernelProvisionerBase):
         """End the kernel and all that its cells started; a server that stops only lets go of it."""
         if self._leaving():
             self._left = True
-        elif self._relay is not None and self._number is not None:
-            await self._in_thread(self._call, "DELETE", f"/{self._number}", KernelInfo)
+        elif self._relay is not None and self._kernel is not None:
+            await self._in_thread(self._kernel.end)
             await self._in_thread(self._relay.ended.wait, END_SECONDS)
 
     async def shutdown_requested(self, restart: bool = False) -> None:
@@ -115,8 +111,8 @@ class SkynbProvisioner(KernelProvisionerBase):
         relay, self._relay = self._relay, None
         if relay is not None:
             await self._in_thread(relay.close)
-            if relay.exit_code is not None and self._number is not None:
-                await self._in_thread(self._end_record, self._number)
+            if relay.exit_code is not None and self._kernel is not None:
+                await self._in_thread(self._kernel.end)
         if not restart and self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = ""
@@ -124,12 +120,16 @@ class SkynbProvisioner(KernelProvisionerBase):
     def get_shutdown_wait_time(self, recommended: float = 5.0) -> float:
         return max(recommended, END_SECONDS)
 
-    async def _attach(self, number: int, *, after: int) -> bool:
+    async def _taken_up(self, kernel: Kernel) -> bool:
+        """Whether there was a kernel of this notebook to which nobody was attached, and now we are."""
+        if not self._session or not await self._in_thread(kernel.find, self._session, self.rank):
+            return False
+        return await self._attach(kernel, after=-1)
+
+    async def _attach(self, kernel: Kernel, *, after: int) -> bool:
         """Whether a line to that kernel was made; it may have ended since."""
-        self._number = number
-        relay = self._relay = Relay(
-            partial(self._way, number), self.connection_info, after=after, holds_back=self._leaving
-        )
+        self._kernel = kernel
+        relay = self._relay = Relay(kernel.way, self.connection_info, after=after, holds_back=self._leaving)
         await self._in_thread(relay.start)
         await self._in_thread(relay.attached.wait, START_SECONDS)
         if relay.attached.is_set() and relay.exit_code is None:
@@ -137,35 +137,6 @@ class SkynbProvisioner(KernelProvisionerBase):
         await self._in_thread(relay.close)
         self._relay, self._why = None, relay.why
         return False
-
-    def _left_behind(self) -> int | None:
-        """The newest kernel of this notebook to which nobody is attached."""
-        if not self._session:
-            return None
-        found = self._call("GET", "", list[KernelInfo])
-        mine = [one.id for one in found if one.session == self._session and one.rank == self.rank]
-        lonely = [one.id for one in found if one.id in mine and one.status == "UP" and not one.attached]
-        return max(lonely, default=None)
-
-    def _end_record(self, number: int) -> None:
-        try:
-            self._call("DELETE", f"/{number}", KernelInfo)
-        except SkynbError as error:
-            self.log.info("kernel %s of %s: %s", number, self.cluster, error)
-
-    def _call(self, method: str, rest: str, answer: type[T], body: Any = None) -> T:
-        connection = Connection()
-        try:
-            path = f"/clusters/{segment(self.cluster)}/kernels{rest}"
-            return connection.call(method, path, answer, body=body)
-        finally:
-            connection.close()
-
-    def _way(self, number: int) -> Way:
-        card = ensure()
-        address = str(card["url"]).replace("http", "ws", 1)
-        path = f"{API_PREFIX}/clusters/{segment(self.cluster)}/kernels/{number}/channel"
-        return Way(address + path, {"Authorization": f"token {card['token']}"})
 
     def _leaving(self) -> bool:
         """Whether the Jupyter server that has this kernel stops; its kernels are asked to end then."""

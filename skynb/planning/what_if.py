@@ -68,7 +68,7 @@ class WhatIf(msgspec.Struct, frozen=True):
         from skynb.planning.what_if_display import frame_rows
 
         try:
-            import pandas as pd  # type: ignore[import-untyped]
+            import pandas as pd
         except ImportError:
             raise UnsupportedError(
                 "a frame needs pandas", mend="`pip install pandas`, or take `to_dict()`"

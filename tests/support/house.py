@@ -16,4 +16,4 @@ PACKAGES = {
     "skynb_serve": ROOT / "serve/skynb_serve",
 }
 # The one file that may load a pickle, opt-in and sealed for its own job, on a node: docs/decisions/0016.
-SEALED = ROOT / "skynb/notebooks/node/session.py"
+UNPICKLING = {ROOT / "skynb/notebooks/node/session.py", ROOT / "skynb/kernels/node/values.py"}

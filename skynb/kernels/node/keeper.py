@@ -118,8 +118,10 @@ class Keeper:
         ports = {f"{channel}_port": number for number, channel in enumerate(CHANNELS, 1)}
         path = self._folder / "kernel.json"
         path.write_text(json.dumps({**card, **ports}))
+        own = [sys.path[0], *filter(None, [os.environ.get("PYTHONPATH")])]  # its cells may need `values`
         self._kernel = subprocess.Popen(
             [sys.executable, "-m", "ipykernel_launcher", "-f", str(path)],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(own)},
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # an interrupt is for the kernel and what its cell started
         )
