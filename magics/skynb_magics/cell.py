@@ -29,7 +29,7 @@ def run(shell: Any, line: str, body: str | None) -> Any:
         raise UsageError(f"%sky: {error}") from None
     if body is not None and not {" ".join(words[:count]) for count in (1, 2, 3)} & set(TAKE_A_CELL):
         raise UsageError(f"%%sky {words[0]}: a cell goes with {', '.join(TAKE_A_CELL)}; use %sky")
-    face = Cell(body, shell.user_ns, live=getattr(shell, "kernel", None) is not None)
+    face = Cell(body, getattr(shell, "user_ns", {}), live=getattr(shell, "kernel", None) is not None)
     try:
         value = tree.main(args=words, prog_name="sky", standalone_mode=False, obj=face)
     except click.ClickException as error:

@@ -339,6 +339,15 @@ _TOLD: dict[str, tuple[bool, Callable[[Mapping[str, Any]], str], bool]] = {
     ),
     "dask.unused": (False, _plain("nobody used Dask: it ends"), False),
     "dask.ended": (False, _plain("Dask has ended"), False),
+    "kernel.asked": (False, _plain("somebody asked for kernel {kernel}"), False),
+    "kernel.up": (False, _plain("kernel {kernel} was started"), False),
+    "kernel.ended": (
+        False,
+        lambda data: (
+            f"kernel {data.get('kernel')} has ended" + (f": {why}" if (why := data.get("why")) else "")
+        ),
+        False,
+    ),
     "pool.asked": (
         False,
         _plain("version {version} of the pool was asked for, {least} to {most} workers"),

@@ -15,7 +15,6 @@ from typing import Any
 
 from jupyter_client.blocking.client import BlockingKernelClient
 
-from skynb.client.words import span
 from skynb.errors import NotFoundError, ProviderError, SkynbError, SpecError
 from skynb.kernels.handle import Kernel
 from skynb.kernels.node.values import pack, unpack
@@ -53,7 +52,7 @@ class Ran:
         return {"cluster": self.cluster, "seconds": self.seconds, "sent": self.sent, "got": self.got}
 
     def __str__(self) -> str:
-        parts = [f"ran on {self.cluster} in {span(self.seconds)}"]
+        parts = [f"ran on {self.cluster} in {self.seconds:.1f} s"]
         parts += [f"sent {name} ({_size(size)})" for name, size in self.sent.items()]
         parts += [f"got {name} ({_size(size)})" for name, size in self.got.items()]
         return "; ".join(parts)

@@ -262,7 +262,7 @@ class Simulation:
 
     def records(self) -> list[Record]:
         with self.ledger.read() as tx:
-            kinds = ("managed", "task", "cluster", "node", "job", "dask")
+            kinds = ("managed", "task", "cluster", "node", "job", "dask", "kernel")
             return [record for kind in kinds for record in tx.find_all(kind, live=False)]
 
     def jobs(self, name: str) -> list[Record]:

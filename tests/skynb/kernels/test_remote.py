@@ -17,6 +17,7 @@ from jupyter_client.kernelspec import KernelSpecManager
 from skynb import kernels
 from skynb.client import server
 from skynb.errors import ConflictError, NotFoundError, SpecError
+from skynb.kernels.handle import Kernel
 from tests.support.remote import Remote, remote
 from tests.support.site import site, until
 
@@ -191,6 +192,9 @@ def test_what_cannot_be_says_so(here):
         kernels.add("far", "../up")
     with pytest.raises(NotFoundError, match="no cluster 'near'"):
         kernels.add("near", "x")
+    for wrong in ({"rank": 2}, {"rank": -1}, {"lease_hours": 0.0}, {"lease_hours": float("inf")}):
+        with pytest.raises(SpecError, match="nodes 0 to 1|a lease is"):
+            Kernel("far").start(**wrong)
     with pytest.raises(NotFoundError, match="no kernel 999"):
         kernels.stop("far", [999])
     assert len(kernels.ls("far", ended=True)) == before
