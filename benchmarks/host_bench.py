@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ ON_POOL = {"infra": "ssh/bench"}
 
 def hosts() -> Iterator[Row]:
     """From a request to the first line on a reachable host, and how fast its log comes."""
-    with _pool(4) as here:
+    with pool(4) as here:
         if isinstance(here, str):
             yield Row("host -> first log line, agent absent", "3000", note=here)
             return
@@ -47,7 +47,7 @@ def hosts() -> Iterator[Row]:
 
 def sync() -> Iterator[Row]:
     """A workdir of 1 GiB to a host, next to plain rsync over ssh to the same one, in turns."""
-    with _pool(1) as here:
+    with pool(1) as here:
         if isinstance(here, str):
             yield Row("workdir of 1 GiB to a host", "", note=here)
             return
@@ -69,8 +69,11 @@ def sync() -> Iterator[Row]:
 
 
 @contextmanager
-def _pool(number: int) -> Iterator[Home | str]:
-    """A home whose pool `bench` has so many hosts; a text where this machine can have none."""
+def pool(number: int, shows: Sequence[str] = ()) -> Iterator[Home | str]:
+    """A home whose pool `bench` has so many hosts; a text where this machine can have none.
+
+    shows: folders of this machine that the hosts see.
+    """
     sys.path.insert(0, str(ROOT))
     from tests.support.hosts import Lab, lab_missing
 
@@ -78,7 +81,7 @@ def _pool(number: int) -> Iterator[Home | str]:
         yield f"left out: {missing}"
         return
     with Lab() as lab, home() as here:
-        made = [lab.up(f"b{count}") for count in range(number)]
+        made = [lab.up(f"b{count}", shows=shows) for count in range(number)]
         addresses = ", ".join(host.address for host in made)
         text = f"bench: {{user: root, identity_file: {lab.key}, hosts: [{addresses}]}}\n"
         (here.folder / "ssh_pools.yaml").write_text(text)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 import crowd_bench
 import host_bench
+import kernel_bench
 import plan_bench
 import synthetic
 from measures import Row, first_line
@@ -178,6 +179,7 @@ PARTS: dict[str, Part] = {
     "logs": logs,
     "hosts": host_bench.hosts,
     "sync": host_bench.sync,
+    "kernels": kernel_bench.kernels,
     "gang": crowd_bench.gang,
     "crowd": crowd_bench.launches,
     "listing": crowd_bench.listing,

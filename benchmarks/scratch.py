@@ -90,10 +90,11 @@ class Home:
 @contextmanager
 def home() -> Iterator[Home]:
     """A fresh home; at the end its clusters are down, its server is stopped and its files are gone."""
-    before = {name: os.environ.get(name) for name in ("SKYNB_HOME", "SKYNB_CACHE_DIR")}
+    before = {name: os.environ.get(name) for name in ("SKYNB_HOME", "SKYNB_CACHE_DIR", "JUPYTER_DATA_DIR")}
     with tempfile.TemporaryDirectory(prefix="skynb-bench-", ignore_cleanup_errors=True) as folder:
         os.environ["SKYNB_HOME"] = folder
         os.environ["SKYNB_CACHE_DIR"] = str(Path(folder) / "cache")
+        os.environ["JUPYTER_DATA_DIR"] = str(Path(folder) / "jupyter")
         made = Home(Path(folder))
         try:
             yield made

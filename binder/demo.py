@@ -18,6 +18,7 @@ def main(output: Path = HERE / "quickstart.executed.ipynb") -> int:
     with tempfile.TemporaryDirectory(prefix="skynb-demo-") as home:
         environment = os.environ | {
             "SKYNB_HOME": home,
+            "JUPYTER_DATA_DIR": str(Path(home) / "jupyter"),
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
         }
         command = [sys.executable, "-m", "nbconvert", "--to", "notebook", "--execute"]

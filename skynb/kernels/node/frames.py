@@ -52,7 +52,7 @@ class Decoder:
 
 def _decode(frame: bytes, head_size: int) -> Frame:
     try:
-        head = json.loads(frame[:head_size])
+        head = json.loads(frame[:head_size].decode())
         parts, at = [], head_size
         for size in head.pop("sizes"):
             parts.append(frame[at : at + size])
