@@ -21,7 +21,7 @@ import zmq
 import zmq.asyncio
 from jupyter_client.session import DELIM, Session
 from tornado.httpclient import HTTPClientError, HTTPRequest
-from tornado.websocket import WebSocketClientConnection, websocket_connect
+from tornado.websocket import WebSocketClientConnection, WebSocketError, websocket_connect
 
 from skynb.errors import SkynbError
 from skynb.kernels.node.frames import MOST, Decoder, FrameError, encode
@@ -35,6 +35,7 @@ SOONEST_S, LATEST_S = 0.05, 2.0  # between two attempts at the line
 CONNECT_S = 20.0
 LINGER_MS = 500
 _MORE = int(zmq.SNDMORE)
+_BREAKS = (OSError, SkynbError, WebSocketError, FrameError, LookupError, TypeError, ValueError)
 PING_S = 10.0
 GONE = {404, 409}  # statuses by which the server says that there is no such kernel any more
 LOST_EXIT = 1
@@ -141,8 +142,10 @@ class Relay:
     async def _outward(self, channel: str) -> None:
         """What clients send is numbered, and kept until the keeper has it."""
         while True:
-            idents, parts = self._session.feed_identities(await self._sockets[channel].recv_multipart())
-            if parts[0] != self._session.sign(parts[1:5]):
+            message = await self._sockets[channel].recv_multipart()
+            at = message.index(DELIM) if DELIM in message else len(message)
+            idents, parts = message[:at], message[at + 1 :]
+            if len(parts) < 5 or not hmac.compare_digest(parts[0], self._session.sign(parts[1:5])):
                 log.warning("a message without the right signature is dropped")
                 continue
             if channel == "control" and self._holds_back():
@@ -170,8 +173,8 @@ class Relay:
                 if error.code in GONE:
                     self._end(LOST_EXIT, error.message or "")
                     return
-            except (OSError, SkynbError) as error:
-                log.info("no way to the kernel: %s", error)
+            except _BREAKS as error:
+                log.info("no way to the kernel: %r", error)
             else:
                 pause = SOONEST_S
                 line.stream.set_nodelay(True)
@@ -187,8 +190,8 @@ class Relay:
             while (data := await line.read_message()) is not None:
                 for frame in decoder.feed(data if isinstance(data, bytes) else data.encode()):
                     await self._take(line, frame)
-        except (OSError, FrameError, KeyError, ValueError) as error:
-            log.info("the line to the kernel broke: %s", error)
+        except _BREAKS as error:
+            log.info("the line to the kernel broke: %r", error)
         finally:
             self._line = None
             line.close()
@@ -206,8 +209,8 @@ class Relay:
             return
         elif "exit" in head:
             self._after = head["n"]
-            await line.write_message(encode({"read": self._after}), binary=True)
             self._end(head["exit"], head["why"])
+            await line.write_message(encode({"read": self._after}), binary=True)
         else:
             self._after = head["n"]
             count = head["ids"]
