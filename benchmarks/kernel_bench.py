@@ -68,12 +68,12 @@ def _replayed(kernel: Kernel, ask: Callable[[dict[str, Any], Any], None]) -> flo
     """Milliseconds until a new relay has given all messages to somebody who was there before it connected."""
     import zmq
 
+    from skynb.kernels.node.frames import PORTS
     from skynb.kernels.relay import Relay
 
     may = threading.Event()
     with tempfile.TemporaryDirectory(prefix="skynb-") as folder, zmq.Context() as context:
-        ports = {"shell_port": 1, "iopub_port": 2, "stdin_port": 3, "hb_port": 4, "control_port": 5}
-        info = {"ip": f"{folder}/s", "key": b"bench", **ports}
+        info = {"ip": f"{folder}/s", "key": b"bench", **PORTS}
         relay = Relay(lambda: may.wait() and kernel.way(), info)
         relay.start()
         with context.socket(zmq.SUB) as said:

@@ -15,13 +15,13 @@ from traitlets import Float, Int, Unicode
 
 from skynb.errors import ProviderError
 from skynb.kernels.handle import Kernel
+from skynb.kernels.node.frames import PORTS
 from skynb.kernels.relay import Relay
 
 T = TypeVar("T")
 
 START_SECONDS = 60.0
 END_SECONDS = 10.0
-CHANNELS = ("shell", "iopub", "stdin", "hb", "control")
 
 
 class SkynbProvisioner(KernelProvisionerBase):
@@ -53,8 +53,8 @@ class SkynbProvisioner(KernelProvisionerBase):
         if not self._folder:
             self._folder = tempfile.mkdtemp(prefix="skynb-")
             manager.transport, manager.ip = "ipc", f"{self._folder}/s"
-            for port, channel in enumerate(CHANNELS, 1):
-                setattr(manager, f"{channel}_port", port)
+            for name, port in PORTS.items():
+                setattr(manager, name, port)
         manager.write_connection_file()
         self.connection_info = manager.get_connection_info()
         env = kwargs.pop("env", None) or {}

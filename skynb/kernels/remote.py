@@ -17,6 +17,7 @@ from jupyter_client.blocking.client import BlockingKernelClient
 
 from skynb.errors import NotFoundError, ProviderError, SkynbError, SpecError
 from skynb.kernels.handle import Kernel
+from skynb.kernels.node.frames import PORTS
 from skynb.kernels.node.values import pack, unpack
 from skynb.kernels.relay import Relay
 from skynb.wire import ClusterInfo
@@ -27,7 +28,6 @@ READY_SECONDS = 60.0
 TICK_S = 0.1
 LEASE_HOURS = 1.0
 SHOWN = {"stream", "display_data", "execute_result", "update_display_data", "clear_output", "error"}
-CHANNELS = ("shell", "iopub", "stdin", "hb", "control")
 _OPEN: dict[str, RemoteKernel] = {}
 
 
@@ -67,8 +67,7 @@ class RemoteKernel:
         self.cluster = cluster
         self._kernel = Kernel(cluster)
         self._folder = tempfile.mkdtemp(prefix="skynb-")
-        ports = {f"{channel}_port": number for number, channel in enumerate(CHANNELS, 1)}
-        info: dict[str, Any] = {"transport": "ipc", "ip": f"{self._folder}/s", **ports}
+        info: dict[str, Any] = {"transport": "ipc", "ip": f"{self._folder}/s", **PORTS}
         info.update(key=token_hex(32).encode(), signature_scheme="hmac-sha256")
         number = self._kernel.start(lease_hours=LEASE_HOURS)
         self._relay = Relay(self._kernel.way, info)

@@ -88,4 +88,4 @@ class KernelChannel(WebSocketHandler, JupyterHandler):
 
 
 def _line(error: SkynbError) -> str:
-    return str(error).replace("\n", " ")[:200]
+    return " ".join(str(error).split())[:200].encode("ascii", "replace").decode()

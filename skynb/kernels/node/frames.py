@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 _SIZES = struct.Struct("!II")
 MOST = 1 << 30  # bytes of one frame
+CHANNELS = ("shell", "iopub", "stdin", "hb", "control")
+PORTS = {f"{channel}_port": number for number, channel in enumerate(CHANNELS, 1)}  # at both ends
 
 
 class FrameError(Exception):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Sequence
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from .frames import encode
 
@@ -22,7 +23,7 @@ class Journal:
         self._most = most
         self._ends = array("Q", [0])  # where each frame ends, in bytes ever written; one before the first
         self._segments: list[tuple[int, Path]] = []  # where each file begins, and the file
-        self._file: BinaryIO | None = None
+        self._file: FileIO | None = None
         self.first = 1
 
     @property
@@ -31,14 +32,18 @@ class Journal:
         return self.first + len(self._ends) - 2
 
     def append(self, head: dict[str, Any], parts: Sequence[bytes] = ()) -> int:
-        """Write a frame under the next number."""
+        """Write a frame under the next number; OSError if that cannot be, and nothing has changed then."""
         number, begin = self.last + 1, self._ends[-1]
         data = encode({**head, "n": number}, parts)
         if self._file is None or begin - self._segments[-1][0] >= SEGMENT:
             self._next_file(begin)
         assert self._file is not None  # for the type checker
-        self._file.write(data)
-        self._file.flush()
+        try:
+            self._write(self._file, data)
+        except OSError:
+            self._file.seek(begin - self._segments[-1][0])
+            self._file.truncate()
+            raise
         self._ends.append(begin + len(data))
         self._forget()
         return number
@@ -63,10 +68,16 @@ class Journal:
         if self._file is not None:
             self._file.close()
 
+    @staticmethod
+    def _write(file: FileIO, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[file.write(view) :]
+
     def _next_file(self, begin: int) -> None:
         self.close()
         path = self._folder / f"{begin:016d}"
-        self._file = path.open("wb")
+        self._file = FileIO(path, "wb")
         self._segments.append((begin, path))
 
     def _forget(self) -> None:

@@ -26,16 +26,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from .frames import Decoder, FrameError, encode
+from .frames import PORTS, Decoder, FrameError, encode
 from .journal import Journal
 
-CHANNELS = ("shell", "iopub", "stdin", "hb", "control")  # in the order of their ports
 DELIMITER = b"<IDS|MSG>"
 NEEDS = ("zmq", "ipykernel")
 CHUNK = 1 << 20
 KEPT = 512 << 20  # bytes of what the kernel said
 TOUCH_S = 20.0
 NUDGE_S = 0.1
+CALM_S = 0.2
+FULL_S = 2.0  # between two attempts at a disk that is full
 LAST_WORDS_S = 5.0  # an attached reader gets so long to take the end
 PRIVATE_LIMIT = 64 << 20  # bytes that a relay may send before they are read
 
@@ -96,7 +97,7 @@ class Keeper:
         assert self._kernel is not None
         code = await loop.run_in_executor(None, self._kernel.wait)
         self._ready.set()
-        await asyncio.sleep(0.1)  # what the kernel said last is on its way
+        await self._calm()
         await self._tell({"exit": code if code >= 0 else 128 - code, "why": self._why})
         self._set_busy(False)
         await self._read_out()
@@ -115,9 +116,8 @@ class Keeper:
 
         stem = str(self._folder / "s")
         card = {"transport": "ipc", "ip": stem, "key": self._key.decode(), "signature_scheme": "hmac-sha256"}
-        ports = {f"{channel}_port": number for number, channel in enumerate(CHANNELS, 1)}
         path = self._folder / "kernel.json"
-        path.write_text(json.dumps({**card, **ports}))
+        path.write_text(json.dumps({**card, **PORTS}))
         own = [sys.path[0], *filter(None, [os.environ.get("PYTHONPATH")])]  # its cells may need `values`
         self._kernel = subprocess.Popen(
             [sys.executable, "-m", "ipykernel_launcher", "-f", str(path)],
@@ -136,7 +136,7 @@ class Keeper:
                 made.setsockopt(zmq.IDENTITY, b"keeper")
             else:
                 made.setsockopt(zmq.SUBSCRIBE, b"")
-            made.connect(f"ipc://{stem}-{CHANNELS.index(channel) + 1}")
+            made.connect(f"ipc://{stem}-{PORTS[f'{channel}_port']}")
 
     async def _greet(self) -> None:
         """Ask the kernel until it is heard on iopub: what it says before is heard by nobody."""
@@ -181,9 +181,22 @@ class Keeper:
             mark.unlink()
 
     async def _tell(self, head: dict[str, Any], parts: list[bytes] = []) -> None:  # noqa: B006 - only read
-        self._journal.append(head, parts)
+        while True:
+            try:
+                self._journal.append(head, parts)
+                break
+            except OSError as error:  # what comes meanwhile waits in memory
+                sys.stderr.write(f"the journal cannot be written: {error}\n")
+                await asyncio.sleep(FULL_S)
         async with self._grown:
             self._grown.notify_all()
+
+    async def _calm(self) -> None:
+        """Until nothing more comes of what the kernel said last, which is on its way."""
+        last = -1
+        while last < self._journal.last:
+            last = self._journal.last
+            await asyncio.sleep(CALM_S)
 
     async def _send(self, channel: str, idents: list[bytes], parts: list[bytes]) -> None:
         signature = hmac.new(self._key, b"".join(parts[:4]), hashlib.sha256).hexdigest().encode()

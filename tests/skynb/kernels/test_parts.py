@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import struct
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -67,6 +69,33 @@ def test_a_journal_that_is_full_forgets_its_oldest_files(tmp_path, monkeypatch):
     assert read_all(journal, 0, 700) == list(enumerate(said, 1))[journal.first - 1 :]
     assert 4000 < sum(path.stat().st_size for path in tmp_path.iterdir()) < 7000
     journal.close()
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from skynb.kernels.node.frames import Decoder
+from skynb.kernels.node.journal import Journal
+
+journal = Journal(Path(sys.argv[1]), most=1 << 20)
+_, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+said = 0
+while said < 100:
+    try:
+        journal.append({}, [b"x" * 300])
+        said += 1
+    except OSError:
+        assert said and journal.last == said
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+data, last = journal.read(0, 1 << 20)
+assert last == 100 and len(list(Decoder().feed(data))) == 100
+"""
+
+
+def test_a_disk_that_is_full_costs_nothing(tmp_path):
+    """What could not be written leaves no trace; once there is room, it goes on as if nothing had been."""
+    subprocess.run([sys.executable, "-c", FULL, str(tmp_path)], check=True, timeout=30)
 
 
 def read_all(journal, after, limit):
