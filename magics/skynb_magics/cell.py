@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Sequence
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -55,6 +56,15 @@ class Cell(Terminal):
 
     def asks(self) -> bool:
         return False
+
+    def previews(self) -> bool:
+        return True
+
+    def announce(self, lines: list[str]) -> None:
+        from IPython.display import display
+
+        rows = "".join(f"<div>{escape(line)}</div>" for line in lines)
+        display({"text/plain": "\n".join(lines), "text/html": rows}, raw=True)
 
     def say(self, text: str) -> None:
         click.echo(text)

@@ -5,19 +5,22 @@ from __future__ import annotations
 import re
 import time
 from collections import deque
+from contextlib import suppress
 from html import escape
 from typing import Any
 
 from skynb.client.follow import Change, End
 from skynb.client.launch import Launch
 from skynb.client.logs import Lines
-from skynb.client.words import clock, hourly
+from skynb.client.words import clock, dollars, hourly
+from skynb.errors import SkynbError
 from skynb.wire import JobInfo, LogLine
 
 KEPT_LINES = 200
 KEPT_CHARACTERS = 2000  # of a line
 BETWEEN_UPDATES = 0.1
 BETWEEN_TICKS = 1.0
+BETWEEN_BILLS = 5.0
 _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f]")
 _PRE = "max-height:24em;overflow:auto;margin:0.3em 0"
 
@@ -33,6 +36,8 @@ class Live:
         self._status = handle.status()
         self._remark = ""
         self._price = hourly(handle.hourly_micro)
+        self._spent = ""
+        self._asked_at = 0.0
         self._began = time.monotonic()
         self._shown: Any = None
         self._shown_at = 0.0
@@ -67,6 +72,8 @@ class Live:
                 if isinstance(update, End):
                     return self._end(update.job)
                 self._take(update)
+                if time.monotonic() - self._asked_at >= BETWEEN_BILLS:
+                    self._ask_spent()
                 age = time.monotonic() - self._shown_at
                 if age >= (BETWEEN_UPDATES if self._changed else BETWEEN_TICKS):
                     self._show()
@@ -82,7 +89,14 @@ class Live:
             self._remark = "" if update.status else update.text
         self._changed = self._changed or update is not None
 
+    def _ask_spent(self) -> None:
+        """What it has cost; where that cannot be had now, the last figure stays."""
+        with suppress(SkynbError):
+            self._spent = f" · {dollars(self._handle.spent_micro())} spent"
+        self._asked_at = time.monotonic()
+
     def _end(self, job: JobInfo | None) -> JobInfo | None:
+        self._ask_spent()
         self._status = job.status if job else self._handle.status()
         self._remark = job.reason if job else f"To {self._handle.ways_on('%sky')}"
         self._show()
@@ -100,7 +114,8 @@ class Live:
 
     def _head(self) -> str:
         job = f"job {self._handle.job_id} on " if self._handle.job_id is not None else ""
-        return f"{job}{self._handle.cluster} · {self._price} · {clock(time.monotonic() - self._began)}"
+        taken = clock(time.monotonic() - self._began)
+        return f"{job}{self._handle.cluster} · {self._price} · {taken}{self._spent}"
 
     def _foot(self, shown: int) -> list[str]:
         foot = [self._remark] if self._remark else []

@@ -25,6 +25,14 @@ class Face(Protocol):
         """Return when the answer is yes, else click.Abort."""
         ...
 
+    def previews(self) -> bool:
+        """Whether what it will cost is shown before a launch, also where nobody is asked."""
+        ...
+
+    def announce(self, lines: list[str]) -> None:
+        """Show what a launch will cost."""
+        ...
+
     def say(self, text: str) -> None:
         """A remark, beside the result."""
         ...

@@ -177,19 +177,15 @@ def _launch(
     from skynb.client.words import span
 
     here = face()
-    if not dryrun and not yes and here.asks():
-        draft = sdk.launch(task, cluster, dryrun=True, **asked)
-        if draft.plan is not None:
-            here.show(draft.plan)
-            here.confirm(f"Launch {draft.cluster}?")
-            asked["plan_hash"] = draft.plan.hash
-        cluster = draft.cluster
+    confirms = not yes and here.asks()
+    if not dryrun and (confirms or here.previews()):
+        cluster = _previewed(task, cluster, asked, confirms=confirms)
     handle = sdk.launch(task, cluster, dryrun=dryrun, **asked)
     if dryrun:
         if handle.worst_micro:
             here.say(f"At worst: {handle.worst()}")
         return handle
-    if handle.plan is not None and "plan_hash" not in asked:
+    if handle.plan is not None and "plan_hash" not in asked and not here.previews():
         here.say(f"Launching {handle.cluster}: {str(handle.plan).partition(chr(10))[0]}")
     if handle.lease is not None:
         unused, busy = span(handle.lease.presence_s), span(handle.lease.envelope_s)
@@ -202,3 +198,21 @@ def _launch(
         finally:
             ease(handle.cluster)
     return handle
+
+
+def _previewed(task: Task, cluster: str | None, asked: dict[str, Any], *, confirms: bool) -> str:
+    """Show what a new cluster will be and cost, and have it confirmed if asked; the cluster's name."""
+    from skynb.client import sdk
+    from skynb.client.outlook import outlook
+
+    here = face()
+    draft = sdk.launch(task, cluster, dryrun=True, **asked)
+    if draft.plan is None:
+        return draft.cluster
+    if confirms:
+        here.show(draft.plan)
+    here.announce(outlook(draft.plan, asked["budget"]))
+    if confirms:
+        here.confirm(f"Launch {draft.cluster}?")
+        asked["plan_hash"] = draft.plan.hash
+    return draft.cluster

@@ -92,6 +92,13 @@ class Terminal:
         if self.asks():
             click.confirm(question, abort=True)
 
+    def previews(self) -> bool:
+        return False
+
+    def announce(self, lines: list[str]) -> None:
+        for line in lines:
+            self.say(line)
+
     def say(self, text: str) -> None:
         click.echo(text, err=True)
 

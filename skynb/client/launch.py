@@ -16,7 +16,7 @@ from skynb.client.logs import log_lines
 from skynb.client.waiting import pauses, until
 from skynb.client.words import dollars, hourly
 from skynb.errors import JobFailed, ProviderError, SkynbError, error_from_dict
-from skynb.wire import CancelAnswer, CancelRequest, ClusterInfo, JobInfo, LaunchAnswer
+from skynb.wire import CancelAnswer, CancelRequest, ChargeInfo, ClusterInfo, JobInfo, LaunchAnswer
 
 if TYPE_CHECKING:
     from skynb.planning import Plan
@@ -70,6 +70,11 @@ class Launch:
             return "DRYRUN"
         job = self.job()
         return job.status if job else self._cluster().status
+
+    def spent_micro(self) -> int:
+        """Micro-dollars that the cluster has cost so far, since it was launched."""
+        path = f"/clusters/{segment(self.cluster)}/cost"
+        return sum(line.micro for line in self._connection.call("GET", path, list[ChargeInfo]))
 
     def wait(self, timeout: float | None = None) -> JobInfo | None:
         """Block until the job is final, or until the cluster is up when there is no job (then None).

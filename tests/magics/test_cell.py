@@ -134,6 +134,9 @@ class Handle:
     def ways_on(self, program):
         return f"follow: {program} logs c 1"
 
+    def spent_micro(self):
+        return 1_200
+
     def follow(self):
         return Updates(self.updates)
 
@@ -166,7 +169,7 @@ def test_the_last_state_is_what_stays(shown):
     )
     assert live.run().status == "SUCCEEDED"
     last = shown[-1]
-    for part in ("SUCCEEDED", "job 1 on c", "$0.0416/h", "red", "open", "3 lines"):
+    for part in ("SUCCEEDED", "job 1 on c", "$0.0416/h", "$0.0012 spent", "red", "open", "3 lines"):
         assert part in last["text/plain"]
         assert part in last["text/html"]
     assert "<script" not in last["text/html"]

@@ -44,7 +44,12 @@ def test_a_notebook_keeps_what_happened(server):
         "%sky down nb",
         allow_errors=True,
     )
-    live, result = texts(launch)
+    before, live, result = texts(launch)
+    assert before.splitlines() == [
+        "2× this-machine on local: $0.0000/h",
+        "expected: no history, the task has no name",
+        "cap: none",
+    ]
     assert live.startswith("SUCCEEDED  job 1 on nb · $0.0000/h · ")
     assert {"(rank 0) hello from 0", "(rank 1) hello from 1", "2 lines"} <= set(live.splitlines())
     assert result.startswith("<Launch cluster nb, job 1: SUCCEEDED")
@@ -65,6 +70,20 @@ def test_a_notebook_keeps_what_happened(server):
     assert completed.outputs[0]["text"].split() == ["nb"]
     assert "TERMINATED" in texts(down)[0]
     assert "nb" not in server.names()
+
+
+def test_what_it_will_cost_is_said_before(server):
+    """From the task's own past where there is one, with the caps that hold; the saved HTML has it, too."""
+    first, second = run(
+        "%%sky launch -c price --infra local --budget 2\nname: priced\nrun: sleep 1",
+        "%%sky launch -c price-again --infra local\nname: priced\nrun: sleep 1",
+    )
+    before, live, _ = texts(first)
+    assert "expected: no history of 'priced' on this kind of machine" in before
+    assert "cap: $2.0000 for this run" in before
+    assert "$0.0000 spent" in live
+    assert "expected: $0.0000 in 1 s, as the median of 1 run" in texts(second)[0]
+    assert "<div>expected: $0.0000 in 1 s" in second.outputs[0]["data"]["text/html"]
 
 
 def test_a_failed_job_fails_the_run(server):
