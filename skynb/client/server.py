@@ -15,6 +15,7 @@ from typing import Any
 from skynb.errors import ServerError
 
 START_SECONDS = 60.0
+AGAIN_SECONDS = 0.5
 STOP_SECONDS = 20.0
 
 
@@ -41,6 +42,24 @@ def start() -> dict[str, Any]:
     """Start the daemon in the background and wait until it serves this home; any number may try at once."""
     folder = home()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    daemon = _spawn(folder)
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        found = card()
+        if found is not None:
+            return found
+        if daemon.poll() == 0:  # another one has this home: it is about to serve it, or has yet to end
+            time.sleep(AGAIN_SECONDS)
+            daemon = _spawn(folder)
+        elif daemon.poll() is not None:
+            break
+        time.sleep(0.02)
+    raise ServerError(
+        "the skynb server did not start", why=_last_words(folder), mend=f"See {folder / 'server.log'}"
+    )
+
+
+def _spawn(folder: Path) -> subprocess.Popen[bytes]:
     handle = os.open(folder / "server.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     with os.fdopen(handle, "ab") as log:
         daemon = subprocess.Popen(
@@ -52,17 +71,7 @@ def start() -> dict[str, Any]:
             start_new_session=True,
         )
     threading.Thread(target=daemon.wait, daemon=True).start()  # no zombie, should it end before us
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        found = card()
-        if found is not None:
-            return found
-        if daemon.poll() not in {None, 0}:
-            break
-        time.sleep(0.02)
-    raise ServerError(
-        "the skynb server did not start", why=_last_words(folder), mend=f"See {folder / 'server.log'}"
-    )
+    return daemon
 
 
 def stop() -> bool:
