@@ -204,6 +204,7 @@ def live(lives: int) -> None:
     run_state_machine_as_test(Life, settings=options)
 
 
+@pytest.mark.timeout(400)  # a minute by itself, and it is never alone
 def test_random_lives_break_no_promise():
     """G1 to G7, G10 and the oracle: 300 lives of 50 steps, the same each time."""
     live(300)
