@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 LEASE_HOURS = 12.0
 LIMIT = 64 << 20
 
-__all__ = ["add", "ls", "prune", "run", "stop"]
+__all__ = ["add", "close", "ls", "prune", "run", "stop"]
 
 
 def ls(cluster: str | None = None, *, ended: bool = False) -> Kernels:
@@ -87,6 +87,16 @@ def run(
         limit=limit,
         emit=emit or Terminal().emit,
     )
+
+
+def close() -> None:
+    """End the kernels of this process's `run`; the end of the process does so, too."""
+    import sys
+
+    if "skynb.kernels.remote" in sys.modules:  # else there is none
+        from skynb.kernels.remote import close_all
+
+        close_all()
 
 
 def stop(cluster: str, kernels: Sequence[int]) -> Kernels:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 from traitlets import Float, Int, Unicode
 
-from skynb.errors import ProviderError
+from skynb.errors import ProviderError, SkynbError
 from skynb.kernels.handle import Kernel
 from skynb.kernels.node.frames import PORTS
 from skynb.kernels.relay import Relay
@@ -65,15 +65,21 @@ class SkynbProvisioner(KernelProvisionerBase):
         """Start a kernel, or take up the one of this notebook; SkynbError says why neither can be."""
         self._left = False
         again, kernel = self._kernel is not None, Kernel(self.cluster)
-        if not again and await self._taken_up(kernel):
-            return self.connection_info
+        try:
+            if again or not await self._taken_up(kernel):
+                await self._started(kernel)
+        except SkynbError:
+            await self.cleanup()
+            raise
+        return self.connection_info
+
+    async def _started(self, kernel: Kernel) -> None:
         wanted = {"rank": self.rank, "session": self._session, "python": self.python}
         await self._in_thread(partial(kernel.start, lease_hours=self.lease_hours, **wanted))
         if not await self._attach(kernel, after=0):
             why = await self._in_thread(kernel.reason) or self._why
             why = why or f"it could not be reached within {START_SECONDS:g} s"
             raise ProviderError(f"the kernel on {self.cluster!r} did not start", why=why)
-        return self.connection_info
 
     async def poll(self) -> int | None:
         """None while it lives or cannot be reached; only node and server can say that it has ended."""

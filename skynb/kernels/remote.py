@@ -15,6 +15,7 @@ from typing import Any
 
 from jupyter_client.blocking.client import BlockingKernelClient
 
+from skynb.client import server
 from skynb.errors import NotFoundError, ProviderError, SkynbError, SpecError
 from skynb.kernels.handle import Kernel
 from skynb.kernels.node.frames import PORTS
@@ -213,10 +214,16 @@ def on_cluster(name: str | None) -> RemoteKernel:
     return kernel
 
 
-@atexit.register
-def _close_all() -> None:
+def close_all() -> None:
+    """End every kernel that this process has used."""
     for kernel in list(_OPEN.values()):
         kernel.close()
+
+
+@atexit.register
+def _close_with_the_process() -> None:
+    if _OPEN and server.card() is not None:  # no server is started for this: a kernel also ends by its lease
+        close_all()
 
 
 def _only_one() -> str:

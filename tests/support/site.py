@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from skynb import kernels
 from skynb.client import server
 from skynb.client.http import Connection, SseEvent
 from skynb.spec import Task
@@ -180,6 +181,7 @@ def site() -> Iterator[Site]:
         made = Site(Path(folder).resolve())
         try:
             yield made
+            kernels.close()
             made.close()
         finally:
             made.http.close()

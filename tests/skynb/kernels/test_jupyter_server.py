@@ -43,7 +43,7 @@ class Jupyter:
         argv += [f"--ServerApp.root_dir={folder}", f"--IdentityProvider.token={TOKEN}"]
         runtime = folder / "runtime"
         with (folder / "jupyter.log").open("ab") as log:
-            env = os.environ | {"JUPYTER_RUNTIME_DIR": str(runtime)}
+            env = os.environ | {"JUPYTER_RUNTIME_DIR": str(runtime), "TMPDIR": str(folder)}
             self.process = subprocess.Popen(argv, env=env, stdout=log, stderr=log)
         card = until(lambda: next(runtime.glob(f"jpserver-{self.process.pid}.json"), None), 60)
         self.url = until(lambda: card.read_text() and json.loads(card.read_text()))["url"]

@@ -135,14 +135,13 @@ def test_a_cell_that_ends_while_nobody_listens_shows_its_end(far, here):
     assert far.outputs(later) == [("result", "2")]
 
 
-def test_a_new_server_of_jupyter_takes_the_kernel_up_again(here):
+def test_a_new_server_of_jupyter_takes_the_kernel_up_again(here, tmp_path):
     """The one before vanished without a word; the notebook of the same path finds its state."""
     script = (
         "import os, sys\nfrom tests.support.remote import Remote\n"
         f"made = Remote({NAME!r}, 'work/study.ipynb')\nmade.run('found = 42')\nos._exit(0)\n"
     )
-    root = str(Path(__file__).parents[3])
-    subprocess.run([sys.executable, "-c", script], check=True, cwd=root, timeout=90)
+    vanish(script, tmp_path)
     until(lambda: not any(one.attached for one in kernels.ls("far")), 30)
     with remote(NAME, "work/other.ipynb") as other:
         assert other.run("found") == [("error", "NameError")]
@@ -150,7 +149,7 @@ def test_a_new_server_of_jupyter_takes_the_kernel_up_again(here):
         assert again.run("found") == [("result", "42")]
 
 
-def test_a_kernel_that_nobody_comes_back_to_ends_and_says_why(here):
+def test_a_kernel_that_nobody_comes_back_to_ends_and_says_why(here, tmp_path):
     """Its lease is of the kernelspec; while it works, it does not end."""
     assert kernels.add("far", "brief", lease_hours=1.5 / 3600) == "skynb-far-brief"
     script = (
@@ -158,7 +157,7 @@ def test_a_kernel_that_nobody_comes_back_to_ends_and_says_why(here):
         "made = Remote('skynb-far-brief')\nmade.client.execute('import time; time.sleep(4)')\n"
         "import time; time.sleep(0.5)\nos._exit(0)\n"
     )
-    subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[3], timeout=90)
+    vanish(script, tmp_path)
     left = until(lambda: [one for one in kernels.ls("far") if one.status == "UP"], 20)
     time.sleep(2)
     assert [one.status for one in kernels.ls("far") if one.id == left[-1].id] == ["UP"]
@@ -268,6 +267,13 @@ def test_a_machine_that_is_gone_takes_its_kernels_along(here):
     (ended,) = kernels.ls("frail", ended=True)
     assert "gone" in ended.reason
     here.down("frail")
+
+
+def vanish(script: str, folder: Path) -> None:
+    """Run a script that ends without a word; what it leaves of its own is in the folder."""
+    env = os.environ | {"TMPDIR": str(folder)}
+    root = Path(__file__).parents[3]
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=root, env=env, timeout=90)
 
 
 def alive(pid: int) -> bool:
