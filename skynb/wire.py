@@ -356,16 +356,19 @@ class DaskInfo(msgspec.Struct, kw_only=True):
     tls: dict[str, str] = {}
 
 
+LEASE_HOURS = 12.0  # of a kernel, unless told otherwise
+
+
 class KernelRequest(msgspec.Struct, kw_only=True, omit_defaults=True):
     """rank: of the node. session: what it is for, as a notebook's path. python: empty is that of jobs.
 
-    lease_hours: it ends when nobody was attached to it for so long.
+    lease_hours: it ends when nobody was attached to it and nothing ran for so long.
     """
 
     rank: int = 0
     session: str = ""
     python: str = ""
-    lease_hours: float = 12.0
+    lease_hours: float = LEASE_HOURS
 
 
 class KernelInfo(msgspec.Struct, kw_only=True):

@@ -329,7 +329,7 @@ class DaskState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class KernelSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """rank: of its node. session: what it is for, as a notebook's path. python: empty is that of jobs.
 
-    lease_s: a kernel to which nobody was attached for so long ends.
+    lease_s: it ends when nobody was attached and nothing ran for so long.
     """
 
     rank: int

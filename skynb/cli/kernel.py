@@ -99,9 +99,9 @@ def ls(cluster: str | None, ended: bool) -> Kernels:
 @click.argument("name")
 @click.option("--python", default="", help="On the node: a path or a command. Default: that of jobs.")
 @click.option("--rank", type=int, default=0, show_default=True, help="Which node.")
-@click.option("--lease-hours", type=float, default=12.0, show_default=True, help="It ends when left so long.")
+@click.option("--lease-hours", type=float, help="It ends when left idle for so long; default: 12.")
 @options.output
-def add(cluster: str, name: str, python: str, rank: int, lease_hours: float) -> Specs:
+def add(cluster: str, name: str, python: str, rank: int, lease_hours: float | None) -> Specs:
     """Offer Jupyter another kernel on a cluster: another Python, another node."""
     from skynb import kernels
     from skynb.kernels.listing import Specs

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import getpass
 from typing import TYPE_CHECKING
 
 from skynb.client.sdk import connection
-from skynb.client.words import dollars, hourly, span
+from skynb.client.words import dollars, hourly, micro, span
 from skynb.wire import BudgetInfo, RunInfo
 
 if TYPE_CHECKING:
@@ -42,10 +43,11 @@ def _expected(plan: Plan) -> str:
 
 
 def _caps(budget: float | None) -> list[str]:
-    own = [f"cap: {dollars(round(budget * 1e6))} for this run"] if budget is not None else []
+    own = [f"cap: {dollars(micro(budget, '--budget'))} for this run"] if budget is not None else []
+    mine = {"all", f"user:{getpass.getuser()}"}
     monthly = [
         f"cap: {dollars(one.free_micro)} left of {dollars(one.cap_micro)} a month ({one.account})"
         for one in connection().call("GET", "/budgets", list[BudgetInfo])
-        if not one.account.startswith("run:")
+        if one.account in mine
     ]
     return [*own, *monthly] or ["cap: none"]

@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from skynb.kernels.listing import Kernels, Pruned
     from skynb.kernels.remote import Ran
 
-LEASE_HOURS = 12.0
-LIMIT = 64 << 20
+LIMIT = 64_000_000
 
 __all__ = ["add", "close", "ls", "prune", "run", "stop"]
 
@@ -30,11 +29,11 @@ def ls(cluster: str | None = None, *, ended: bool = False) -> Kernels:
     return Kernels(connection().call("GET", path, list[KernelInfo], query=query))
 
 
-def add(cluster: str, name: str, *, python: str = "", rank: int = 0, lease_hours: float = LEASE_HOURS) -> str:
+def add(cluster: str, name: str, *, python: str = "", rank: int = 0, lease_hours: float | None = None) -> str:
     """Offer Jupyter another kernel on a cluster that is up; the name under which it is found.
 
     name: letters, digits, `_`, `.`, `-`. python: on the node, a path or a command; empty is the one that jobs
-    see. rank: of the node. lease_hours: it ends when nobody was attached for so long.
+    see. rank: of the node. lease_hours: it ends when left idle for so long, 12 by default.
     SpecError, NotFoundError, ConflictError.
     """
     import re
@@ -51,7 +50,9 @@ def add(cluster: str, name: str, *, python: str = "", rank: int = 0, lease_hours
         raise ConflictError(f"cluster {cluster!r} is {found.status}", mend=f"`skynb start {cluster}` first")
     if not 0 <= rank < found.num_nodes:
         raise SpecError(f"cluster {cluster!r} has nodes 0 to {found.num_nodes - 1}", where="rank")
-    config = {"python": python, "rank": rank, "lease_hours": lease_hours}
+    config: dict[str, Any] = {"python": python, "rank": rank}
+    if lease_hours is not None:
+        config["lease_hours"] = lease_hours
     full = f"{specs.PREFIX}{cluster}-{name}".lower()
     specs.write(full, specs.spec(_home(), found, name, **config))
     return full
@@ -101,6 +102,8 @@ def close() -> None:
 
 def stop(cluster: str, kernels: Sequence[int]) -> Kernels:
     """End these kernels and all that their cells started; waits until they have ended. NotFoundError."""
+    from functools import partial
+
     from skynb.client.sdk import connection, path_of
     from skynb.client.waiting import until
     from skynb.kernels.listing import Kernels
@@ -115,8 +118,7 @@ def stop(cluster: str, kernels: Sequence[int]) -> Kernels:
         connection().call("GET", path, KernelInfo)  # nothing is ended if one of them is not there
     for path in paths:
         connection().call("DELETE", path, KernelInfo)
-    ended = [until(lambda path=path: look(path), None, f"{path} ends") for path in paths]  # type: ignore[misc]
-    return Kernels(ended)
+    return Kernels(until(partial(look, path), None, f"{path} ends") for path in paths)
 
 
 def prune(*, unattached: bool = False) -> Pruned:

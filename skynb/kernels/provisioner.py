@@ -17,6 +17,7 @@ from skynb.errors import ProviderError, SkynbError
 from skynb.kernels.handle import Kernel
 from skynb.kernels.node.frames import PORTS
 from skynb.kernels.relay import Relay
+from skynb.wire import LEASE_HOURS
 
 T = TypeVar("T")
 
@@ -34,7 +35,7 @@ class SkynbProvisioner(KernelProvisionerBase):
     cluster = Unicode(help="Name of the cluster.").tag(config=True)
     rank = Int(0, help="Which of its nodes.").tag(config=True)
     python = Unicode(help="The Python on the node; default: the one that jobs see.").tag(config=True)
-    lease_hours = Float(12.0, help="It ends when nobody was attached to it for so long.").tag(config=True)
+    lease_hours = Float(LEASE_HOURS, help="It ends when left idle for so long.").tag(config=True)
 
     _relay: Relay | None = None
     _kernel: Kernel | None = None

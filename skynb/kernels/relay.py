@@ -158,7 +158,7 @@ class Relay:
 
     async def _send(self, frame: bytes) -> None:
         if self._line is not None:
-            with suppress(Exception):  # a broken line is noticed where it is read
+            with suppress(*_BREAKS):  # a broken line is noticed where it is read
                 await self._line.write_message(frame, binary=True)
 
     async def _keep_line(self) -> None:
@@ -212,17 +212,15 @@ class Relay:
             self._end(head["exit"], head["why"])
             await line.write_message(encode({"read": self._after}), binary=True)
         else:
+            if missed := head["n"] - self._after - 1:
+                await self._say(f"{missed} messages of the kernel were more than is kept\n")
             self._after = head["n"]
             count = head["ids"]
             signature = hmac.digest(self._key, b"".join(parts[count : count + 4]), "sha256").hex().encode()
             await self._give(head["ch"], [*parts[:count], DELIM, signature, *parts[count:]])
 
     async def _welcomed(self, line: WebSocketClientConnection, head: Mapping[str, Any]) -> None:
-        if 0 <= self._after < head["from"] - 1:
-            await self._say(
-                f"{head['from'] - 1 - self._after} messages of the kernel were more than is kept\n"
-            )
-        self._after = head["from"] - 1
+        self._after = head["welcome"]
         self._heard(head["got"])
         sent = head["got"]
         while fresh := [one for one in self._unheard if one[0] > sent]:  # more may come meanwhile

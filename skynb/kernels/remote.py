@@ -28,6 +28,8 @@ Emit = Callable[[str, dict[str, Any]], None]
 READY_SECONDS = 60.0
 TICK_S = 0.1
 LEASE_HOURS = 1.0
+_PREPARE = "import base64 as _skynb_base64, skynb_kernel.values as _skynb_values"
+_BASE64, _VALUES = "_skynb_base64", "_skynb_values"
 SHOWN = {"stream", "display_data", "execute_result", "update_display_data", "clear_output", "error"}
 _OPEN: dict[str, RemoteKernel] = {}
 
@@ -67,10 +69,10 @@ class RemoteKernel:
     def __init__(self, cluster: str) -> None:
         self.cluster = cluster
         self._kernel = Kernel(cluster)
+        number = self._kernel.start(lease_hours=LEASE_HOURS)
         self._folder = tempfile.mkdtemp(prefix="skynb-")
         info: dict[str, Any] = {"transport": "ipc", "ip": f"{self._folder}/s", **PORTS}
         info.update(key=token_hex(32).encode(), signature_scheme="hmac-sha256")
-        number = self._kernel.start(lease_hours=LEASE_HOURS)
         self._relay = Relay(self._kernel.way, info)
         self._relay.start()
         self._client = BlockingKernelClient()
@@ -81,7 +83,11 @@ class RemoteKernel:
             self.close()
             raise ProviderError(f"kernel {number} on {cluster!r} did not start", why=why)
         self._client.start_channels()
-        self._client.wait_for_ready(timeout=READY_SECONDS)
+        try:
+            self._client.wait_for_ready(timeout=READY_SECONDS)
+        except RuntimeError as error:
+            self.close()
+            raise ProviderError(f"kernel {number} on {cluster!r} did not start", why=str(error)) from None
 
     def run(
         self,
@@ -196,10 +202,6 @@ class RemoteKernel:
             self.close()
             what, mend = f"the kernel on {self.cluster!r} has ended", "Run it again: a new one is started"
             raise ProviderError(what, why=why, mend=mend)
-
-
-_PREPARE = "import base64 as _skynb_base64, skynb_kernel.values as _skynb_values"
-_BASE64, _VALUES = "_skynb_base64", "_skynb_values"
 
 
 def on_cluster(name: str | None) -> RemoteKernel:

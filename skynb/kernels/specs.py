@@ -61,7 +61,6 @@ def spec(home: str, cluster: ClusterInfo, what: str = "Python", **config: Any) -
         "language": "python",
         "interrupt_mode": "message",
         "metadata": {
-            "debugger": True,
             "kernel_provisioner": {
                 "provisioner_name": "skynb-provisioner",
                 "config": {"cluster": cluster.name, **config},

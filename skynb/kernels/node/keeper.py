@@ -38,6 +38,7 @@ NUDGE_S = 0.1
 CALM_S = 0.2
 FULL_S = 2.0  # between two attempts at a disk that is full
 LAST_WORDS_S = 5.0  # an attached reader gets so long to take the end
+LONGEST = 70  # characters of a folder in which sockets can still have names
 PRIVATE_LIMIT = 64 << 20  # bytes that a relay may send before they are read
 
 
@@ -46,13 +47,14 @@ def main() -> int | str:
     parser = argparse.ArgumentParser(prog="keeper")
     parser.add_argument("--root", type=Path, required=True, help="the agent's folder")
     parser.add_argument("--name", required=True, help="of the kernel, and of its socket in that folder")
-    parser.add_argument("--lease", type=float, required=True, help="seconds without anybody attached")
+    parser.add_argument("--lease", type=float, required=True, help="idle seconds without anybody attached")
     options = parser.parse_args()
     for module in NEEDS:
         if importlib.util.find_spec(module) is None:
             return f"{sys.executable} has no {module}: add `pip install ipykernel` to the setup"
     os.umask(0o077)
-    with tempfile.TemporaryDirectory(prefix="skynb-kernel-") as folder:
+    place = "/tmp" if len(tempfile.gettempdir()) > LONGEST else None  # noqa: S108 - private to this login
+    with tempfile.TemporaryDirectory(prefix="skynb-kernel-", dir=place) as folder:
         return asyncio.run(keep(options, Path(folder)))
 
 
@@ -77,9 +79,10 @@ class Keeper:
         self._sockets: dict[str, Any] = {}
         self._got: dict[str, int] = {}
         self._attached: asyncio.StreamWriter | None = None
-        self._left_at = time.monotonic()
-        self._busy = False
+        self._used_at = time.monotonic()
+        self._cells: set[str] = set()
         self._why = ""
+        self._asked = False
         self._kernel: subprocess.Popen[bytes] | None = None
 
     async def run(self) -> int:
@@ -99,13 +102,15 @@ class Keeper:
         self._ready.set()
         await self._calm()
         await self._tell({"exit": code if code >= 0 else 128 - code, "why": self._why})
-        self._set_busy(False)
+        self._cells.clear()
+        self._mark()
         await self._read_out()
         for task in tasks:
             task.cancel()
         server.close()
         self._journal.close()
-        Path(f"{self._name}.sock").unlink()
+        with suppress(FileNotFoundError):
+            Path(f"{self._name}.sock").unlink()
         if self._why:
             sys.stderr.write(f"{self._why}\n")
         return code if code >= 0 else 128 - code
@@ -166,16 +171,21 @@ class Keeper:
             await self._tell({"ch": channel, "ids": len(idents)}, [*idents, *parts])
 
     def _heed(self, parts: list[bytes]) -> None:
-        if b'"status"' in parts[0]:
-            state = json.loads(parts[3]).get("execution_state")
-            if state in {"busy", "idle"}:
-                self._set_busy(state == "busy")
+        """Cells that run are work; other requests make the kernel busy for a moment, also meanwhile."""
+        if b'"status"' not in parts[0] or b'"execute_request"' not in parts[1]:
+            return
+        cell = json.loads(parts[1])["msg_id"]
+        if json.loads(parts[3])["execution_state"] == "busy":
+            self._cells.add(cell)
+        else:
+            self._cells.discard(cell)
+        self._mark()
 
-    def _set_busy(self, busy: bool) -> None:
+    def _mark(self) -> None:
         """A file tells the agent, whose node is not idle then."""
-        self._busy = busy
         mark = Path(f"{self._name}.busy")
-        if busy:
+        self._used_at = time.monotonic()
+        if self._cells:
             mark.touch()
         elif mark.exists():
             mark.unlink()
@@ -215,20 +225,25 @@ class Keeper:
                         return
                     elif "read" in head:
                         self._told.set()
-                    elif head["n"] > self._got.get(client, 0):
+                    else:
                         await self._ready.wait()
-                        count = head["ids"]
-                        await self._send(head["ch"], parts[:count], parts[count:])
-                        self._got[client] = head["n"]
-                        writer.write(encode({"got": head["n"]}))
+                        await self._do(client, head, parts)
+                        writer.write(encode({"got": self._got[client]}))
         except (OSError, FrameError, KeyError, TypeError, ValueError) as error:
             sys.stderr.write(f"a relay is gone: {error!r}\n")
         finally:
             if sending is not None:
                 sending.cancel()
             if self._attached is writer:
-                self._attached, self._left_at = None, time.monotonic()
+                self._attached, self._used_at = None, time.monotonic()
             writer.close()
+
+    async def _do(self, client: str, head: dict[str, Any], parts: list[bytes]) -> None:
+        """Hand a frame to the kernel, unless another line of the same relay has brought it before."""
+        if head["n"] > self._got.get(client, 0):
+            self._got[client] = head["n"]  # before anybody else has a turn; the socket's queue has no end
+            count = head["ids"]
+            await self._send(head["ch"], parts[:count], parts[count:])
 
     async def _attach(self, writer: asyncio.StreamWriter, client: str, after: int) -> asyncio.Future[None]:
         if self._attached is not None:
@@ -237,8 +252,7 @@ class Keeper:
         self._attached = writer
         if after < 0:
             after = self._journal.last
-        welcome = {"welcome": self._journal.last, "from": max(after + 1, self._journal.first)}
-        writer.write(encode({**welcome, "got": self._got.get(client, 0)}))
+        writer.write(encode({"welcome": after, "got": self._got.get(client, 0)}))
         return asyncio.ensure_future(self._hand_over(writer, after))
 
     async def _hand_over(self, writer: asyncio.StreamWriter, after: int) -> None:
@@ -255,12 +269,14 @@ class Keeper:
     async def _mind_lease(self) -> None:
         while True:
             await asyncio.sleep(min(TOUCH_S, self._lease / 4))
-            if self._busy:
-                self._set_busy(True)
-            elif self._attached is None and time.monotonic() - self._left_at > self._lease:
-                self._end(f"nobody was attached for {self._lease / 3600:g} hours")
+            if self._cells:
+                self._mark()
+            elif self._attached is None and time.monotonic() - self._used_at > self._lease:
+                self._end(f"nobody was attached for {self._lease / 3600:g} hours, and nothing ran")
 
     def _end(self, why: str) -> None:
+        """End the kernel; without a reason of ours somebody asked for it."""
+        self._asked = self._asked or not why
         if self._kernel is not None and self._kernel.poll() is None:
             self._why = self._why or why
             self._kernel.terminate()
@@ -268,8 +284,11 @@ class Keeper:
             self._over.set()
 
     async def _read_out(self) -> None:
-        """Wait until somebody has read the end: who is here gets moments, who is away gets the lease."""
-        if self._why:
+        """Wait until somebody has read the end: who is here gets moments, who is away gets the lease.
+
+        Where the end was asked for, or is the lease's, nobody will come who is not here.
+        """
+        if self._why or (self._asked and self._attached is None):
             return
         waits = [asyncio.ensure_future(self._told.wait()), asyncio.ensure_future(self._over.wait())]
         limit = LAST_WORDS_S if self._attached is not None else self._lease

@@ -101,11 +101,16 @@ def test_a_kernel_that_ends_says_so_and_the_next_cell_gets_another(here, said):
 
 
 def test_a_terminal_runs_scripts(here, tmp_path):
-    """A file or standard input; what it prints, its exit status, and its mistakes in a line."""
+    """A file or standard input; what it prints, its exit status, its mistakes in a line, and no file left."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    env = os.environ | {"TMPDIR": str(temporary)}
 
     def skynb(*words: str, text: str = "") -> tuple[int, str, str]:
         argv = [sys.executable, "-m", "skynb.cli", "run", *words]
-        done = subprocess.run(argv, input=text, capture_output=True, text=True, timeout=90, check=False)
+        done = subprocess.run(
+            argv, input=text, env=env, capture_output=True, text=True, timeout=90, check=False
+        )
         return done.returncode, done.stdout, done.stderr
 
     script = tmp_path / "script.py"
@@ -125,6 +130,7 @@ def test_a_terminal_runs_scripts(here, tmp_path):
         code, _, err = skynb(*words)
         assert code in {1, 2}
         assert told in err
+    assert list(temporary.iterdir()) == []
 
 
 def test_in_a_cell(here):
