@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test test-long lint bench clean
+.PHONY: demo test test-long lint panel bench clean
 
 $(STAMP): pyproject.toml constraints.txt tools/setup
 	@PYTHON="$(PYTHON)" sh tools/setup
@@ -25,6 +25,10 @@ lint: $(STAMP)  ## ruff, mypy, import floors.
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+
+panel: $(STAMP)  ## Build the side panel anew; needs Node.js 20.
+	@sh tools/panel
+	@VIRTUAL_ENV="$(CURDIR)/.venv" $(BIN)/uv pip install --quiet --no-deps --reinstall-package skynb -e .
 
 bench: $(STAMP)  ## Print the budget of speed; PEER_VENV=... runs SkyPilot beside.
 	@$(BIN)/python benchmarks/run.py $(if $(PEER_VENV),--peer-venv "$(PEER_VENV)") $(BENCH_ARGS)

@@ -230,6 +230,14 @@ class ChargeInfo(msgspec.Struct, kw_only=True):
     settled: bool
 
 
+class DayInfo(msgspec.Struct, kw_only=True):
+    """What one day (UTC, as `2026-11-28`) cost, in micro-dollars, all and by cloud; what runs is counted."""
+
+    day: str
+    micro: int
+    clouds: dict[str, int] = {}
+
+
 class RunInfo(msgspec.Struct, kw_only=True):
     """Successful runs of one task on one kind of machine. hours: their median; count: accelerators a node."""
 

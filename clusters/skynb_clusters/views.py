@@ -143,7 +143,7 @@ def cost_info(tx: Transaction, record: Record, now: float) -> CostInfo:
 def charges_info(tx: Transaction, record: Record, now: float) -> list[ChargeInfo]:
     """The bill of a cluster, a line for each node and price, with what runs on unsettled."""
     nodes = {child.id: child for child in tx.children(record.id) if child.kind == "node"}
-    running = [charge for node in nodes.values() if (charge := _running(node, now)) is not None]
+    running = [charge for node in nodes.values() if (charge := running_charge(node, now)) is not None]
     found = [*((charge, True) for charge in tx.charges(record.id)), *((charge, False) for charge in running)]
     return [
         ChargeInfo(
@@ -165,8 +165,8 @@ def charges_info(tx: Transaction, record: Record, now: float) -> list[ChargeInfo
     ]
 
 
-def _running(node: Record, now: float) -> Charge | None:
-    """What a machine has cost since its last settlement."""
+def running_charge(node: Record, now: float) -> Charge | None:
+    """What a machine has cost since its last settlement; None for one that costs nothing now."""
     offer, seconds = node.state_as(NodeState).offer, _unsettled(node, now)
     if offer is None or not seconds:
         return None

@@ -6,7 +6,5 @@ from typing import Any
 
 
 def _jupyter_server_extension_points() -> list[dict[str, Any]]:
-    """Jupyter Server asks here which app to load; the import waits until then."""
-    from skynb_jupyter.app import SkynbApp
-
-    return [{"module": "skynb_jupyter", "app": SkynbApp}]
+    """What a person's own Jupyter server loads: the door. The daemon loads `skynb_jupyter.app`."""
+    return [{"module": "skynb_jupyter.door"}]

@@ -44,6 +44,11 @@ from skynb_jupyter.service import Service
 HOME_CHECK_MS = 5000
 
 
+def _jupyter_server_extension_points() -> list[dict[str, Any]]:
+    """What the daemon loads."""
+    return [{"module": "skynb_jupyter.app", "app": SkynbApp}]
+
+
 class NoFiles(FileContentsManager):
     """Serves no files: this server is not for notebooks."""
 
@@ -202,7 +207,7 @@ def serve(home: Path, *, port: int, token: str) -> None:
     config.ServerApp.allow_unauthenticated_access = False
     config.ServerApp.root_dir = str(home)
     config.IdentityProvider.token = token
-    server = PlainServer.instance(config=config, jpserver_extensions={"skynb_jupyter": True})
+    server = PlainServer.instance(config=config, jpserver_extensions={"skynb_jupyter.app": True})
     server.initialize(argv=[], starter_extension=SkynbApp.name, find_extensions=False)
     server.start()
 

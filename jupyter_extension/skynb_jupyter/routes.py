@@ -9,6 +9,7 @@ import msgspec
 
 from skynb.control.ledger import Filter
 from skynb.errors import SpecError
+from skynb.planning.cheapest import Cheapest
 from skynb.wire import (
     AutostopRequest,
     BudgetInfo,
@@ -21,6 +22,7 @@ from skynb.wire import (
     CostInfo,
     DaskInfo,
     DaskRequest,
+    DayInfo,
     ExecRequest,
     JobInfo,
     KernelInfo,
@@ -44,6 +46,7 @@ from skynb.wire import (
     ServerInfo,
     SshInfo,
 )
+from skynb_clusters.spending import DAYS
 from skynb_jobs.views import PAGE
 from skynb_jupyter.service import Caller, Service
 
@@ -390,6 +393,20 @@ ROUTES = (
         summary="The bill, a line a cluster",
         answer=list[CostInfo],
         call=lambda service, _: service.costs(),
+    ),
+    Route(
+        method="GET",
+        path="/spend",
+        summary="What each of the last `days` (14) cost, today last; days end at midnight UTC, as budgets do",
+        answer=list[DayInfo],
+        call=lambda service, call: service.spend(call.count("days", DAYS)),
+    ),
+    Route(
+        method="GET",
+        path="/gpus",
+        summary="Accelerators with the cheapest machine for each, of all clouds or of `cloud`",
+        answer=list[Cheapest],
+        call=lambda service, call: service.gpus(call.query.get("cloud", "")),
     ),
     Route(
         method="GET",

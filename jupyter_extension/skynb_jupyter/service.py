@@ -12,6 +12,7 @@ import msgspec
 from skynb.control.ledger import Transaction
 from skynb.control.records import Record
 from skynb.errors import NotFoundError, SpecError
+from skynb.planning.cheapest import Cheapest, cheapest
 from skynb.wire import (
     AutostopRequest,
     BudgetInfo,
@@ -24,6 +25,7 @@ from skynb.wire import (
     CostInfo,
     DaskInfo,
     DaskRequest,
+    DayInfo,
     EventInfo,
     ExecRequest,
     JobInfo,
@@ -49,6 +51,7 @@ from skynb_clusters.records import ClusterSpec, DaskSpec, DaskState
 from skynb_clusters.refreshing import Refresher
 from skynb_clusters.requests import Desk, live_dask
 from skynb_clusters.runs import runs_of
+from skynb_clusters.spending import spent_by_day
 from skynb_jupyter.kernels.offer import Kernels
 from skynb_jupyter.managed import Managed
 
@@ -233,6 +236,18 @@ class Service:
         def read(tx: Transaction) -> list[EventInfo]:
             scope = views.find_cluster(tx, name, ended=True).id if name else None
             return views.events_after(tx, after, *([scope] if scope else []))
+
+        return await self.read(read)
+
+    async def last_event(self) -> int:
+        return await self.read(lambda tx: tx.last_event())
+
+    async def gpus(self, cloud: str) -> list[Cheapest]:
+        return await asyncio.to_thread(cheapest, cloud or None)
+
+    async def spend(self, days: int) -> list[DayInfo]:
+        def read(tx: Transaction) -> list[DayInfo]:
+            return spent_by_day(tx, self.core.ledger.clock.now(), days)
 
         return await self.read(read)
 

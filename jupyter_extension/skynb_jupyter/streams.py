@@ -90,7 +90,10 @@ class LogsHandler(StreamHandler):
 
 
 class EventsHandler(StreamHandler):
-    """The history, of everything or of one cluster, and then each event as it happens."""
+    """The history, of everything or of one cluster, and then each event as it happens.
+
+    `?after=last` leaves out what has happened already.
+    """
 
     @web.authenticated
     @authorized
@@ -98,7 +101,10 @@ class EventsHandler(StreamHandler):
         await self.guarded(self._stream(cluster))
 
     async def _stream(self, name: str | None) -> None:
-        after = self.position()
+        from_now = (
+            self.get_query_argument("after", "") == "last" and "Last-Event-ID" not in self.request.headers
+        )
+        after = await self.service.last_event() if from_now else self.position()
         follow = self.get_query_argument("follow", "1") not in {"0", "false"}
         found = await self.found(after, name)
         self.start()

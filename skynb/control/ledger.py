@@ -430,6 +430,10 @@ class Transaction:
             for row in self._db.execute(query)
         ]
 
+    def last_event(self) -> int:
+        """The number of the newest event, 0 before the first."""
+        return int(self._db.execute(select(func.max(schema.events.c.seq))).scalar_one() or 0)
+
     # Money
 
     def _spend(self, entry: SpendEntry, *, record: str, scope: str) -> None:
@@ -489,6 +493,14 @@ class Transaction:
             Charge(record, msgspec.json.decode(price) if price else {}, first, last, lasted, int(total))
             for record, price, first, last, lasted, total in self._db.execute(query)
         ]
+
+    def settled_since(self, moment: float) -> list[tuple[float, float, int, bytes | None]]:
+        """Begin, end, micro-dollars and encoded price row of every settlement that ends after a moment."""
+        table = schema.spend.c
+        query = select(table.begin_at, table.end_at, table.micro_usd, table.price).where(
+            table.entry == "settle", table.end_at > moment
+        )
+        return [tuple(row) for row in self._db.execute(query)]
 
     def budgets(self, accounts: Sequence[str] | None = None) -> list[Budget]:
         """The caps of these accounts, or all, and where they stand now."""

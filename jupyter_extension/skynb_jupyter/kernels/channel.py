@@ -13,7 +13,7 @@ from tornado import web
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from skynb.errors import SkynbError
-from skynb_jupyter.base import RESOURCE
+from skynb_jupyter.answers import RESOURCE
 from skynb_jupyter.routes import whole
 from skynb_jupyter.service import Service
 

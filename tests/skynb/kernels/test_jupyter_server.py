@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import os
 import signal
-import subprocess
-import sys
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
-from uuid import uuid4
 
 import pytest
 from jupyter_client.kernelspec import KernelSpecManager
-from tornado.httpclient import HTTPRequest
-from tornado.websocket import websocket_connect
 
 from skynb import kernels
+from tests.support.jupyter import jupyter
 from tests.support.site import site, until
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("remote-kernels")]
-TOKEN = "for-this-test-alone"
 
 
 @pytest.fixture(scope="module")
@@ -33,75 +20,6 @@ def here():
         made.launch("lab", resources={"infra": "local"})
         until(lambda: "skynb-lab" in KernelSpecManager().find_kernel_specs(), 60)
         yield made
-
-
-class Jupyter:
-    """A Jupyter server, and what its front end asks of it."""
-
-    def __init__(self, folder: Path) -> None:
-        argv = [sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root", "--port=0"]
-        argv += [f"--ServerApp.root_dir={folder}", f"--IdentityProvider.token={TOKEN}"]
-        runtime = folder / "runtime"
-        with (folder / "jupyter.log").open("ab") as log:
-            env = os.environ | {"JUPYTER_RUNTIME_DIR": str(runtime), "TMPDIR": str(folder)}
-            self.process = subprocess.Popen(argv, env=env, stdout=log, stderr=log)
-        card = until(lambda: next(runtime.glob(f"jpserver-{self.process.pid}.json"), None), 60)
-        self.url = until(lambda: card.read_text() and json.loads(card.read_text()))["url"]
-        until(self._answers, 30)
-
-    def open(self, path: str) -> str:
-        """The kernel of a notebook, started if need be, as when the notebook is opened."""
-        body = {"path": path, "name": path, "type": "notebook", "kernel": {"name": "skynb-lab"}}
-        return str(self.ask("POST", "api/sessions", body)["kernel"]["id"])
-
-    def ask(self, method: str, path: str, body: Any = None) -> Any:
-        headers = {"Authorization": f"token {TOKEN}", "Content-Type": "application/json"}
-        data = json.dumps(body).encode() if body is not None else None
-        request = urllib.request.Request(self.url + path, data, headers, method=method)
-        with urllib.request.urlopen(request, timeout=90) as answer:
-            return json.loads(answer.read() or b"null")
-
-    def run(self, kernel: str, code: str) -> str:
-        """What a cell writes, over the websocket of the kernel's channels."""
-        return asyncio.run(self._run(kernel, code))
-
-    async def _run(self, kernel: str, code: str) -> str:
-        url = f"{self.url.replace('http', 'ws', 1)}api/kernels/{kernel}/channels"
-        line = await websocket_connect(HTTPRequest(url, headers={"Authorization": f"token {TOKEN}"}))
-        number, text = uuid4().hex, ""
-        header = {"msg_id": number, "msg_type": "execute_request", "session": uuid4().hex, "version": "5.3"}
-        header |= {"username": "", "date": ""}
-        content = {"code": code, "silent": False, "store_history": True, "allow_stdin": False}
-        message = {"header": header, "parent_header": {}, "metadata": {}, "content": content}
-        await line.write_message(json.dumps({**message, "channel": "shell", "buffers": []}))
-        while True:
-            found = json.loads(await line.read_message())
-            if found["parent_header"].get("msg_id") == number:
-                text += found["content"].get("text", "")
-                if found["content"].get("execution_state") == "idle":
-                    line.close()
-                    line.stream.close()
-                    return text
-
-    def stop(self, how: int = signal.SIGTERM) -> None:
-        self.process.send_signal(how)
-        self.process.wait(60)
-
-    def _answers(self) -> bool:
-        try:
-            return bool(self.ask("GET", "api/status"))
-        except OSError:
-            return False
-
-
-@contextmanager
-def jupyter(folder: Path) -> Iterator[Jupyter]:
-    made = Jupyter(folder)
-    try:
-        yield made
-    finally:
-        if made.process.poll() is None:
-            made.stop()
 
 
 def test_a_notebook_has_its_kernel_there(here, tmp_path):

@@ -1,0 +1,154 @@
+"""The door in a person's own Jupyter server: its owner's questions pass, strangers' do not."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+
+import psutil
+import pytest
+
+from skynb import __version__
+from skynb.client import server as daemon
+from skynb.wire import API_PREFIX, KEY_HEADER, VERSION_HEADER
+from tests.support.jupyter import TOKEN, jupyter
+from tests.support.site import site, until
+
+pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("door")]
+REFUSES = """
+from jupyter_server.auth import Authorizer
+
+class Nobody(Authorizer):
+    def is_authorized(self, handler, user, action, resource):
+        return resource != "skynb"
+"""
+
+
+@pytest.fixture(scope="module")
+def here():
+    with site() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def house(here, tmp_path_factory):
+    with jupyter(tmp_path_factory.mktemp("jupyter")) as made:
+        yield made
+
+
+def ask(house, method, path, body=None, *, headers=None, token=TOKEN):
+    """(status, body as text, headers)."""
+    sent = dict(headers or {}) | ({"Authorization": f"token {token}"} if token else {})
+    request = urllib.request.Request(house.url + path.lstrip("/"), body, sent, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, answer.read().decode(), answer.headers
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode(), error.headers
+
+
+def test_it_says_its_version_before_any_server_runs(house):
+    """What the panel compares with its own; asking starts nothing."""
+    daemon.stop()
+    status, text, _ = ask(house, "GET", "/skynb/door")
+    assert (status, json.loads(text)) == (200, {"version": __version__, "server": None})
+    assert daemon.card() is None
+
+
+def test_the_first_question_starts_the_server(house):
+    """Clusters are asked for, the server of this home comes up; its token never comes out."""
+    status, text, headers = ask(house, "GET", f"{API_PREFIX}/clusters")
+    assert (status, json.loads(text)) == (200, [])
+    assert headers[VERSION_HEADER] == "1"
+    card = daemon.card()
+    assert card is not None
+    assert card["token"] not in text + str(headers)
+    assert json.loads(ask(house, "GET", "/skynb/door")[1])["server"] == __version__
+
+
+def test_requests_go_through_and_back(house, here):
+    """A launch, its record and its end; refusals come as the server words them, with their status."""
+    task = {"resources": {"infra": "local"}, "run": "echo through the door"}
+    body = json.dumps({"task": task, "cluster_name": "here"}).encode()
+    key = {KEY_HEADER: "the same", "Content-Type": "application/json"}
+    first = ask(house, "POST", f"{API_PREFIX}/clusters", body, headers=key)
+    again = ask(house, "POST", f"{API_PREFIX}/clusters", body, headers=key)
+    assert first[:2] == again[:2]
+    assert first[0] == 202
+    assert here.log("here", 1) == "through the door\n"
+    status, text, _ = ask(house, "POST", f"{API_PREFIX}/clusters", b"{")
+    assert status == 400
+    assert json.loads(text)["error"]["what"] == "the body is not JSON"
+    assert ask(house, "DELETE", f"{API_PREFIX}/clusters/none")[0] == 404
+    assert ask(house, "DELETE", f"{API_PREFIX}/clusters/here")[0] == 202
+    until(lambda: not here.clusters())
+
+
+def test_a_stream_arrives_as_it_happens_and_ends_with_its_reader(house, here):
+    """Events one by one, from now on; the connection behind the door goes when the reader goes."""
+    request = urllib.request.Request(f"{house.url}skynb/api/v1/events?after=last")
+    request.add_header("Authorization", f"token {TOKEN}")
+    before = connections(here)
+    with urllib.request.urlopen(request, timeout=60) as stream:
+        assert stream.headers["Content-Type"].startswith("text/event-stream")
+        here.launch("seen")
+        lines = [stream.readline().decode().strip() for _ in range(3)]
+        assert lines[0].startswith("id: ")
+        assert json.loads(lines[2].removeprefix("data: "))["name"] == lines[1].removeprefix("event: ")
+        assert lines[1] == "event: cluster.launch"
+    until(lambda: connections(here) <= before, 30)
+    here.down("seen")
+
+
+def connections(here):
+    """Open connections of the daemon."""
+    return len(psutil.Process(here.server_pid()).net_connections())
+
+
+def test_a_server_that_was_killed_is_started_again(house, here):
+    """The next question is answered by the next server."""
+    before = here.server_pid()
+    here.kill_server()
+    assert ask(house, "GET", f"{API_PREFIX}/health")[0] == 200
+    assert here.server_pid() != before
+
+
+@pytest.mark.parametrize("path", ["/skynb/door", f"{API_PREFIX}/clusters", f"{API_PREFIX}/events"])
+@pytest.mark.parametrize("token", [None, "wrong"])
+def test_no_stranger_comes_in(house, path, token):
+    """Without Jupyter's own token there is no way, whatever the verb."""
+    assert ask(house, "GET", path, token=token)[0] == 403
+    assert ask(house, "POST", path, b"{}", token=token)[0] == 403
+    assert ask(house, "DELETE", path, token=token)[0] in {403, 405}
+
+
+def test_who_is_not_authorized_stays_out(here, tmp_path):
+    """Jupyter's authorizer is asked about the resource `skynb`, reading and writing."""
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/refusing.py").write_text(REFUSES)
+    (tmp_path / "config/jupyter_server_config.py").write_text(
+        f"import sys; sys.path.insert(0, {str(tmp_path / 'config')!r})\n"
+        "c.ServerApp.authorizer_class = 'refusing.Nobody'\n"
+    )
+    with jupyter(tmp_path) as house:
+        assert ask(house, "GET", "/api/status")[0] == 200
+        assert ask(house, "GET", "/skynb/door")[0] == 403
+        assert ask(house, "GET", f"{API_PREFIX}/clusters")[0] == 403
+        assert ask(house, "POST", f"{API_PREFIX}/clusters", b"{}")[0] == 403
+        assert ask(house, "DELETE", f"{API_PREFIX}/clusters/x")[0] == 403
+
+
+def test_the_door_is_light():
+    """A Jupyter server pays for the door with next to nothing: neither ledger nor clouds are loaded."""
+    code = """
+import sys, jupyter_server.serverapp
+before = set(sys.modules)
+import skynb_jupyter.door
+heavy = {"sqlalchemy", "alembic", "paramiko", "boto3", "httpx", "yaml", "skynb_clusters", "skynb.control"}
+print(sorted(heavy & (set(sys.modules) - before)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
