@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import crowd_bench
 import host_bench
 import kernel_bench
+import panel_bench
 import plan_bench
 import synthetic
 from measures import Row, first_line
@@ -180,6 +181,7 @@ PARTS: dict[str, Part] = {
     "hosts": host_bench.hosts,
     "sync": host_bench.sync,
     "kernels": kernel_bench.kernels,
+    "panel": panel_bench.panel,
     "gang": crowd_bench.gang,
     "crowd": crowd_bench.launches,
     "listing": crowd_bench.listing,

@@ -13,6 +13,7 @@ from skynb._version import __version__
 if TYPE_CHECKING:
     from skynb import jobs as jobs
     from skynb import kernels as kernels
+    from skynb import widgets as widgets
     from skynb.client.launch import Launch as Launch
     from skynb.client.sdk import autostop as autostop
     from skynb.client.sdk import budgets as budgets
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from skynb.client.sdk import reap as reap
     from skynb.client.sdk import rebuild as rebuild
     from skynb.client.sdk import set_budget as set_budget
+    from skynb.client.sdk import spend as spend
     from skynb.client.sdk import ssh_entries as ssh_entries
     from skynb.client.sdk import start as start
     from skynb.client.sdk import status as status
@@ -81,6 +83,7 @@ _HOMES = {
     "queue": "skynb.client.sdk",
     "reap": "skynb.client.sdk",
     "rebuild": "skynb.client.sdk",
+    "spend": "skynb.client.sdk",
     "ssh_entries": "skynb.client.sdk",
     "start": "skynb.client.sdk",
     "status": "skynb.client.sdk",
@@ -91,7 +94,7 @@ _HOMES = {
     "why_cluster": "skynb.client.sdk",
 }
 
-_MODULES = ("jobs", "kernels", "nb")
+_MODULES = ("jobs", "kernels", "nb", "widgets")
 
 __all__ = ["__version__", *sorted((*_HOMES, *_MODULES))]  # noqa: PLE0604 - the keys are strings
 

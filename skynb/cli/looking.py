@@ -12,7 +12,7 @@ from skynb.errors import NotFoundError, UnsupportedError
 
 if TYPE_CHECKING:
     from skynb.client.causes import Story
-    from skynb.client.listings import Budgets, Charges, Checks, Clusters, Costs, Events, Jobs
+    from skynb.client.listings import Budgets, Charges, Checks, Clusters, Costs, Days, Events, Jobs
     from skynb.planning import GpuTable
 
 
@@ -175,6 +175,16 @@ def budget(dollars: float | None, user: str | None, clear: bool) -> Budgets:
             raise click.UsageError("--user needs an amount, or --clear")
         return sdk.budgets()
     return sdk.set_budget(dollars, user=user)
+
+
+@click.command()
+@click.option("--days", type=click.IntRange(1, 366), default=14, help="So many, today last.")
+@options.output
+def spend(days: int) -> Days:
+    """Show what each of the last days cost. Days end at midnight UTC, as budgets do."""
+    from skynb.client import sdk
+
+    return sdk.spend(days)
 
 
 @click.command()

@@ -19,6 +19,8 @@ _COMMANDS = {
     "why": ("skynb.cli.looking:why", "Show why a cluster is as it is."),
     "ssh": ("skynb.cli.ssh:ssh", "Open a shell on a node, or run a command there."),
     "cost": ("skynb.cli.looking:cost", "Show the bill, a line a cluster."),
+    "spend": ("skynb.cli.looking:spend", "Show what each day cost."),
+    "dashboard": ("skynb.cli.dashboard:dashboard", "Serve clusters, jobs and costs as a page with plots."),
     "budget": ("skynb.cli.looking:budget", "Show the caps on spending, or set one."),
     "cost-report": ("skynb.cli.looking:cost", ""),
     "check": ("skynb.cli.looking:check", "Show which infra may be used."),

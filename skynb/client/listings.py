@@ -19,6 +19,7 @@ from skynb.wire import (
     ClusterInfo,
     CostInfo,
     DaskInfo,
+    DayInfo,
     EventInfo,
     JobInfo,
     MachineInfo,
@@ -159,6 +160,20 @@ class Costs(Listing[CostInfo]):
     def _notes(self) -> list[str]:
         spent, reserved = sum(item.settled_micro for item in self), sum(item.reserved_micro for item in self)
         return [f"Spent {dollars(spent)} in all, {dollars(reserved)} reserved."]
+
+
+class Days(Listing[DayInfo]):
+    """What each day cost (UTC), today last."""
+
+    head = ("DAY", "SPENT", "ON")
+    empty = "No days."
+
+    def cells(self, item: DayInfo, now: float) -> list[str]:
+        places = [f"{cloud or 'other'} {dollars(micro)}" for cloud, micro in sorted(item.clouds.items())]
+        return [item.day, dollars(item.micro), ", ".join(places) or "-"]
+
+    def _notes(self) -> list[str]:
+        return [f"Spent {dollars(sum(item.micro for item in self))} in {len(self)} days."]
 
 
 class Charges(Listing[ChargeInfo]):

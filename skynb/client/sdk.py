@@ -16,7 +16,7 @@ import msgspec
 from skynb.client import server
 from skynb.client.http import Connection, segment
 from skynb.client.launch import Launch, failure
-from skynb.client.listings import Budgets, Charges, Checks, Clusters, Costs, Events, Jobs, Machines
+from skynb.client.listings import Budgets, Charges, Checks, Clusters, Costs, Days, Events, Jobs, Machines
 from skynb.client.logs import log_lines
 from skynb.client.tasks import dag_of, packed, task_of
 from skynb.client.waiting import until
@@ -32,6 +32,7 @@ from skynb.wire import (
     CheckInfo,
     ClusterInfo,
     CostInfo,
+    DayInfo,
     EventInfo,
     ExecRequest,
     JobInfo,
@@ -301,6 +302,11 @@ def cost_report(days: int | None = None) -> Costs:
 
     since = time.time() - days * 86400
     return Costs(item for item in found if item.ended_at is None or item.ended_at >= since)
+
+
+def spend(days: int = 14) -> Days:
+    """What each of the last so many days cost, today last. Days end at midnight UTC, as budgets do."""
+    return Days(connection().call("GET", "/spend", list[DayInfo], query={"days": str(days)}))
 
 
 def charges(cluster: str) -> Charges:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,13 @@ FUNCTION_LINES = 60
 
 def nodes(paths: list[Path]) -> Iterator[tuple[str, ast.AST]]:
     for path in paths:
-        tree = ast.parse(path.read_text(), filename=str(path))
-        for node in ast.walk(tree):
+        for node in _walked(path):
             yield f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}", node
+
+
+@cache
+def _walked(path: Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(path.read_text(), filename=str(path))))
 
 
 def imported(node: ast.AST) -> set[str]:

@@ -7,7 +7,7 @@ import pytest
 from tests.support.managed_workflows import WORKFLOWS, Managed, broken, live
 from tests.support.simulation import At
 
-USUAL = 8  # lives of a workflow in each run of the suite, evenly over its points
+USUAL = 5  # lives of a workflow in each run of the suite, evenly over its points
 
 
 def crashes(workflow: Managed) -> list[At]:
