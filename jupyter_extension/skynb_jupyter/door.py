@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -61,6 +62,9 @@ class Way:
 
     _client: httpx.AsyncClient | None = None
 
+    def __init__(self) -> None:
+        self._finding = asyncio.Lock()  # one start is enough for all who ask at once
+
     async def open(
         self, method: str, target: str, headers: dict[str, str], body: bytes | None
     ) -> httpx.Response:
@@ -76,7 +80,8 @@ class Way:
             self._client = httpx.AsyncClient(timeout=quiet, limits=boundless, trust_env=False)
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
-            card = await asyncio.to_thread(server.ensure)
+            async with self._finding:
+                card = await asyncio.to_thread(server.ensure)
             own = {"Authorization": f"token {card['token']}", "User-Agent": f"skynb-door/{__version__}"}
             request = self._client.build_request(
                 method, card["url"] + target, headers=headers | own, content=body
@@ -87,6 +92,17 @@ class Way:
                 if time.monotonic() > deadline:
                     raise ServerError("the skynb server does not answer", why=str(error) or None) from None
             await asyncio.sleep(AGAIN_SECONDS)
+
+
+async def broken_off(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The pieces that came; a server that dies ends its streams early, and readers come back."""
+    import httpx
+
+    try:
+        async for piece in pieces:
+            yield piece
+    except httpx.TransportError:
+        return
 
 
 class DoorHandler(Answers):
@@ -157,7 +173,7 @@ class PassHandler(Answers):
                     self.set_header(name, answer.headers[name])
             if answer.headers.get("Content-Type", "").startswith(STREAM):
                 await self.flush()  # a stream has begun, though it has nothing to say yet
-            async for piece in answer.aiter_raw():
+            async for piece in broken_off(answer.aiter_raw()):
                 self.write(piece)
                 await self.flush()
             self.finish(set_content_type=answer.headers.get("Content-Type", "application/json"))

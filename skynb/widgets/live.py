@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from html import escape
 from typing import Generic, TypeVar
 
 import panel as pn
+from bokeh.models import Div
 from panel.io import push_notebook
 
 from skynb.errors import SkynbError
@@ -30,6 +32,32 @@ def ready() -> None:
         _inline.append(True)
 
 
+class Markup:
+    """HTML that changes. Panel's own pane would ask another host for style sheets at each change."""
+
+    def __init__(self, html: str = "", styles: dict[str, str] | None = None) -> None:
+        self.div = Div(text=html, sizing_mode="stretch_width", styles=styles or {}, visible=bool(html))
+        self.pane = pn.pane.Bokeh(self.div, sizing_mode="stretch_width")
+
+    def say(self, html: str) -> None:
+        """Show this, or nothing."""
+        self.div.text, self.div.visible = html, bool(html)
+
+
+class Trouble:
+    """What went wrong, above what was seen before."""
+
+    def __init__(self) -> None:
+        self._words = Markup(styles={"border-left": "3px solid #e08a00", "padding": "4px 8px"})
+        self.pane = self._words.pane
+
+    def say(self, error: SkynbError) -> None:
+        self._words.say(escape(f"{error}. What is below was seen before."))
+
+    def over(self) -> None:
+        self._words.say("")
+
+
 class Live(pn.viewable.Viewer, Generic[T]):
     """Shows what `load` returns by handing it to `show`, at once and then every so many seconds.
 
@@ -42,8 +70,8 @@ class Live(pn.viewable.Viewer, Generic[T]):
         super().__init__()
         ready()
         self._load, self._take = load, show
-        self._trouble = pn.pane.Alert("", alert_type="warning", visible=False)
-        self._whole = pn.Column(self._trouble, body, sizing_mode="stretch_width")
+        self._trouble = Trouble()
+        self._whole = pn.Column(self._trouble.pane, body, sizing_mode="stretch_width")
         self._look(load)
         try:
             asyncio.get_running_loop()
@@ -68,9 +96,9 @@ class Live(pn.viewable.Viewer, Generic[T]):
         except SkynbError as error:
             self._failed(error)
         else:
-            self._trouble.visible = False
+            self._trouble.over()
             push_notebook(self._whole)  # plots, which Panel does not watch
 
     def _failed(self, error: SkynbError) -> None:
-        self._trouble.object = f"{error}. What is below was seen before."
-        self._trouble.visible = True
+        self._trouble.say(error)
+        push_notebook(self._whole)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import panel as pn
@@ -13,7 +14,7 @@ from skynb.client import sdk
 from skynb.client.listings import Budgets, Clusters, Costs, Days
 from skynb.errors import SkynbError
 from skynb.jobs import queue
-from skynb.widgets.live import Live, ready
+from skynb.widgets.live import Live, Markup, Trouble, ready
 
 if TYPE_CHECKING:
     from skynb.client.managed import ManagedJobs
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 HEIGHT = 240
 MOST_BARS = 20
+SORTABLE = ' tabindex="0" style="cursor: pointer"'
 COLORS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f")
 STATUS_COLORS = {"RUNNING": COLORS[2], "SUCCEEDED": COLORS[0], "PENDING": COLORS[7], "CANCELLED": COLORS[7]}
 
@@ -35,9 +37,9 @@ def clusters(refresh_s: float) -> Live[Clusters]:
         running = sorted((one for one in found if one.status != "STOPPED"), key=lambda one: -one.hourly_micro)
         shown = [one for one in running if one.hourly_micro][:MOST_BARS]
         bars.show([one.name for one in shown], [one.hourly_micro / 1e6 for one in shown])
-        table.object = _html(found)
+        table.say(_html(found))
 
-    return Live(sdk.status, show, pn.Column(bars.pane, table, sizing_mode="stretch_width"), refresh_s)
+    return Live(sdk.status, show, pn.Column(bars.pane, table.pane, sizing_mode="stretch_width"), refresh_s)
 
 
 def jobs(refresh_s: float) -> Live[ManagedJobs]:
@@ -49,9 +51,9 @@ def jobs(refresh_s: float) -> Live[ManagedJobs]:
         names = [name for name, count in found.counts.items() if count]
         colors = [STATUS_COLORS.get(name, COLORS[3 if name.startswith("FAILED") else 1]) for name in names]
         bars.show(names, [found.counts[name] for name in names], colors)
-        table.object = _html(found)
+        table.say(_html(found))
 
-    return Live(queue, show, pn.Column(bars.pane, table, sizing_mode="stretch_width"), refresh_s)
+    return Live(queue, show, pn.Column(bars.pane, table.pane, sizing_mode="stretch_width"), refresh_s)
 
 
 class Spending(NamedTuple):
@@ -88,12 +90,13 @@ def costs(days: int, refresh_s: float) -> Live[Spending]:
                 list(clouds), x="day", width=0.8, color=colors, source=source, legend_label=labels
             )
             drawn[:] = [clouds]
-        caps.object, bill.object = _html(found.budgets), _html(found.bill)
+        caps.say(_html(found.budgets))
+        bill.say(_html(found.bill))
 
     def load() -> Spending:
         return Spending(sdk.spend(days), sdk.budgets(), sdk.cost_report(days))
 
-    return Live(load, show, pn.Column(pane, caps, bill, sizing_mode="stretch_width"), refresh_s)
+    return Live(load, show, pn.Column(pane, caps.pane, bill.pane, sizing_mode="stretch_width"), refresh_s)
 
 
 def gpus(name: str, cloud: str | None) -> pn.Column:
@@ -101,15 +104,16 @@ def gpus(name: str, cloud: str | None) -> pn.Column:
     ready()
     asked = pn.widgets.TextInput(value=name, placeholder="Accelerator or memory: H100, 80GB+")
     bars = _bars("Lowest price of one accelerator, in dollars an hour", "Nothing of that kind is known.")
-    table, trouble = _table(), pn.pane.Alert("", alert_type="warning", visible=False)
+    table, trouble = _table(), Trouble()
 
     def show(_: Any = None) -> None:
         try:
             found = sdk.gpus(asked.value.strip() or None, cloud=cloud)
         except SkynbError as error:
-            trouble.object, trouble.visible = str(error), True
+            trouble.say(error)
+            push_notebook(whole)
             return
-        trouble.visible = False
+        trouble.over()
         lowest: dict[str, float] = {}
         for row in found.rows:
             if row.hourly_micro is not None and row.accelerator_count:
@@ -117,10 +121,10 @@ def gpus(name: str, cloud: str | None) -> pn.Column:
                 lowest[row.accelerator] = min(each, lowest.get(row.accelerator, each))
         cheap = sorted(lowest, key=lambda kind: lowest[kind])[:MOST_BARS]
         bars.show(cheap, [lowest[kind] for kind in cheap])
-        table.object = _html(found)
+        table.say(_html(found))
         push_notebook(whole)
 
-    whole = pn.Column(asked, trouble, bars.pane, table, sizing_mode="stretch_width")
+    whole = pn.Column(asked, trouble.pane, bars.pane, table.pane, sizing_mode="stretch_width")
     asked.param.watch(show, "value")
     show()
     return whole
@@ -146,7 +150,7 @@ def what_if(found: WhatIf) -> pn.Column:
             "name": [_machine(one.machine) for one in some],
         }
         plot.scatter("hours", "dollars", source=source, size=9, color=color, alpha=0.8, legend_label=label)
-    return pn.Column(pn.pane.Bokeh(plot, sizing_mode="stretch_width"), _table(_html(found)))
+    return pn.Column(pn.pane.Bokeh(plot, sizing_mode="stretch_width"), _table(_html(found)).pane)
 
 
 def _machine(one: Candidate) -> str:
@@ -158,10 +162,13 @@ class _Bars(NamedTuple):
 
     pane: pn.Column
     plot: Any
+    empty: Markup
+    nothing: str
     source: ColumnDataSource
 
     def show(self, names: list[str], values: list[float], colors: list[str] | None = None) -> None:
-        self.pane[0].visible, self.pane[1].visible = bool(names), not names
+        self.plot.visible = bool(names)
+        self.empty.say("" if names else self.nothing)
         self.plot.x_range.factors = names
         self.source.data = {"name": names, "value": values, "color": colors or [COLORS[0]] * len(names)}
 
@@ -173,13 +180,16 @@ def _bars(title: str, empty: str) -> _Bars:
     plot.y_range.start = 0
     plot.xaxis.major_label_orientation = 0.8
     plot.toolbar.logo = None
-    pane = pn.Column(pn.pane.Bokeh(plot, sizing_mode="stretch_width"), pn.pane.Markdown(empty))
-    return _Bars(pane, plot, source)
+    words = Markup()
+    pane = pn.Column(pn.pane.Bokeh(plot, sizing_mode="stretch_width"), words.pane)
+    return _Bars(pane, plot, words, empty, source)
 
 
-def _table(html: str = "") -> pn.pane.HTML:
-    return pn.pane.HTML(html, sizing_mode="stretch_width", max_height=480, styles={"overflow": "auto"})
+def _table(html: str = "") -> Markup:
+    return Markup(html, styles={"overflow": "auto", "max-height": "480px"})
 
 
 def _html(found: Any) -> str:
-    return str(found._repr_mimebundle_()["text/html"])
+    """As a notebook shows it, without the script that sorts: it would not run here."""
+    html = str(found._repr_mimebundle_()["text/html"])
+    return re.sub(r"<script>.*?</script>", "", html, flags=re.DOTALL).replace(SORTABLE, "")

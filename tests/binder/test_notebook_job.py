@@ -3,53 +3,25 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import nbformat
 import pytest
 
-from tests.support.notebooks import output_of
-
-BINDER = Path(__file__).resolve().parents[2] / "binder"
+from tests.support.notebooks import executed, output_of
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A folder where the example was executed, in a home of its own."""
     folder = tmp_path_factory.mktemp("notebook-job")
-    for name in ("notebook-job.ipynb", "survey.ipynb"):
-        shutil.copy(BINDER / name, folder)
-    bin_ = str(Path(sys.executable).parent)
-    env = os.environ | {
-        "SKYNB_HOME": str(folder / "home"),
-        "PATH": os.pathsep.join([bin_, os.environ.get("PATH", os.defpath)]),
-    }
-    command = [sys.executable, "-m", "nbconvert", "--to", "notebook", "--execute"]
-    try:
-        ran = subprocess.run(
-            [*command, "--output", "out.ipynb", "notebook-job.ipynb"],
-            cwd=folder,
-            env=env,
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
-    finally:
-        stop = [sys.executable, "-m", "skynb.cli", "server", "stop"]
-        subprocess.run(stop, env=env, check=False, capture_output=True, timeout=60)
-    assert ran.returncode == 0, ran.stderr[-3000:]
+    executed("notebook-job", folder, beside=("survey",))
     return folder
 
 
 @pytest.mark.timeout(300)
 def test_the_notebook_went_on_on_another_machine(place):
     """The log tells both attempts, the history why there were two, and the verdict is a success."""
-    executed = nbformat.read(place / "out.ipynb", 4)
+    executed = nbformat.read(place / "notebook-job.done.ipynb", 4)
     assert "--- attempt 2 ---" in output_of(executed, "%sky nb run")
     told = output_of(executed, "%sky jobs why")
     assert "machines were lost 1 times" in told

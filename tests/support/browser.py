@@ -134,5 +134,5 @@ def tab(browser: Browser, server: Jupyter) -> Iterator[LabPage]:
         yield page
     finally:
         context.close()
-    assert page.strayed == []
-    assert page.wrong == []
+    assert page.strayed == [], page.strayed
+    assert page.wrong == [], page.wrong

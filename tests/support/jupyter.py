@@ -20,6 +20,7 @@ from tornado.websocket import websocket_connect
 
 from tests.support.site import until
 
+STOP_SECONDS = 30
 TOKEN = "for-this-test-alone"
 NO_NEWS = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
 
@@ -78,8 +79,13 @@ class Jupyter:
                     return text
 
     def stop(self, how: int = signal.SIGTERM) -> None:
+        """It may hang in anyio's threads if a request was under way as its loop stopped: killed then."""
         self.process.send_signal(how)
-        self.process.wait(60)
+        try:
+            self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
 
     def _answers(self) -> bool:
         try:

@@ -134,14 +134,19 @@ export class Api {
     return this._ask<T>('DELETE', join(path));
   }
 
-  /** Hand each event of a stream on, until it ends or `signal` says so; ApiError when it is refused. */
+  /** Hand each event of a stream on, until it ends or `signal` says so; ApiError when it is refused.
+   *
+   * begun: called once the stream is open, so that nothing slips between a look and the first event.
+   */
   async follow(
     path: string[],
     after: string,
     take: (event: IStreamEvent) => void,
-    signal: AbortSignal
+    signal: AbortSignal,
+    begun: () => void = () => undefined
   ): Promise<void> {
     const response = await this._fetch(`${join(path)}?after=${after}`, { signal });
+    begun();
     const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
     let rest = '';
     for (;;) {

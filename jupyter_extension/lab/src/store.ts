@@ -93,9 +93,16 @@ export class Store {
       try {
         const door = await this.api.door();
         this.skew = this._compare(door.version, door.server);
-        await this.refresh();
-        await this.api.follow(['events'], 'last', () => this.soon(), signal);
-        failures = 0;
+        await this.api.follow(
+          ['events'],
+          'last',
+          () => this.soon(),
+          signal,
+          () => {
+            failures = 0;
+            void this.refresh();
+          }
+        );
       } catch (error) {
         if (signal.aborted) {
           return;
