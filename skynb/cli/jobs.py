@@ -10,6 +10,7 @@ import click
 from skynb.cli import options
 from skynb.cli.entrypoint import dag_from
 from skynb.cli.face import face
+from skynb.cli.handing import foretell
 from skynb.cli.pools import pool
 from skynb.errors import NotFoundError
 from skynb.wire import MANAGED_STATUSES
@@ -82,11 +83,7 @@ def launch(
         here.say(f"environment: {asked['env_sync']}")
     if dryrun:
         return client.launch(dag, dryrun=True, **asked)
-    if not yes and here.asks():
-        draft = client.launch(dag, dryrun=True, **asked)
-        for plan in draft.plans:
-            here.show(plan)
-        here.confirm(f"Hand {draft.name} over?")
+    foretell(lambda: client.launch(dag, dryrun=True, **asked), yes=yes, budget=budget, jobs=num_jobs or 1)
     handle = client.launch(dag, **asked)
     here.say(str(handle))
     if not detach and handle.job_id is not None and here.lines(iter(handle), handle.ways_on()):

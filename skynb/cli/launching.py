@@ -211,7 +211,7 @@ def _previewed(task: Task, cluster: str | None, asked: dict[str, Any], *, confir
         return draft.cluster
     if confirms:
         here.show(draft.plan)
-    here.announce(outlook(draft.plan, asked["budget"]))
+    here.announce(outlook([draft.plan], asked["budget"]))
     if confirms:
         here.confirm(f"Launch {draft.cluster}?")
         asked["plan_hash"] = draft.plan.hash

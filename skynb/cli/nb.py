@@ -10,6 +10,7 @@ import click
 from skynb.cli import options
 from skynb.cli.entrypoint import task_from
 from skynb.cli.face import face
+from skynb.cli.handing import foretell
 
 if TYPE_CHECKING:
     from skynb.client.managed import ManagedLaunch
@@ -83,10 +84,7 @@ def run(
     task = _base(fields, setup)
     if dryrun:
         return client.plan(notebook, values, task, **asked)
-    if not yes and here.asks():
-        draft = client.plan(notebook, values, task, **asked)
-        here.show(draft.plans[0])
-        here.confirm(f"Hand {draft.name} over?")
+    foretell(lambda: client.plan(notebook, values, task, **asked), yes=yes, budget=budget)
     handle = client.run(notebook, values, task, output=to, **asked)
     here.say(f"managed job {handle.job_id} handed over; {handle.ways_on()}")
     if not detach and here.lines(handle.lines(), handle.ways_on()):

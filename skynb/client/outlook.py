@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from skynb.client.sdk import connection
@@ -13,19 +14,24 @@ if TYPE_CHECKING:
     from skynb.planning import Plan
 
 
-def outlook(plan: Plan, budget: float | None) -> list[str]:
-    """Offer and price, the cost by what earlier runs took, and the caps that hold; a line each.
+def outlook(plans: Sequence[Plan], budget: float | None, jobs: int = 1) -> list[str]:
+    """Offer and price and the cost by what earlier runs took, for each; and the caps that hold; a line each.
 
-    budget: the most that this run may cost, in dollars. Earlier runs are those of the task's name on the same
-    kind of machine.
+    plans: of one task each. budget: the most that a run may cost, in dollars. jobs: so many of the same.
+    Earlier runs are those of the task's name on the same kind of machine.
     """
+    many = [f"{jobs} jobs, each:"] if jobs > 1 else []
+    told = [line for plan in plans for line in (_offer(plan), _expected(plan))]
+    return [*many, *told, *_caps(budget)]
+
+
+def _offer(plan: Plan) -> str:
     (task,) = plan.tasks
     choice, nodes = task.choice, task.num_nodes
     machines = f"{nodes}× {choice.instance_type}" if nodes > 1 else choice.instance_type
     kind = f" ({choice.accelerator}:{choice.accelerator_count:g})" if choice.accelerator else ""
     spot = ", spot" if choice.spot else ""
-    offer = f"{machines}{kind} on {choice.infra}{spot}: {hourly(task.hourly_micro)}"
-    return [offer, _expected(plan), *_caps(budget)]
+    return f"{machines}{kind} on {choice.infra}{spot}: {hourly(task.hourly_micro)}"
 
 
 def _expected(plan: Plan) -> str:

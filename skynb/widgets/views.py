@@ -30,7 +30,7 @@ STATUS_COLORS = {"RUNNING": COLORS[2], "SUCCEEDED": COLORS[0], "PENDING": COLORS
 
 def clusters(refresh_s: float) -> Live[Clusters]:
     """What lives, and the dearest of it."""
-    bars = _bars("What an hour costs, in dollars", "Nothing runs.")
+    bars = _bars("What an hour costs, in dollars", "Nothing that runs costs anything.")
     table = _table()
 
     def show(found: Clusters) -> None:

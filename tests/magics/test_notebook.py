@@ -86,6 +86,17 @@ def test_what_it_will_cost_is_said_before(server):
     assert "<div>expected: $0.0000 in 1 s" in second.outputs[0]["data"]["text/html"]
 
 
+def test_managed_jobs_say_what_they_will_cost_before(server):
+    """How many, what each takes and is expected to cost, and the caps, before anything is handed over."""
+    [handed] = run("%%sky jobs launch -d --num-jobs 2 --budget 1 --infra local\nname: handed\nrun: 'true'")
+    assert texts(handed)[0].splitlines() == [
+        "2 jobs, each:",
+        "this-machine on local: $0.0000/h",
+        "expected: no history of 'handed' on this kind of machine",
+        "cap: $1.0000 for this run",
+    ]
+
+
 def test_a_failed_job_fails_the_run(server):
     """As nbconvert runs it: the cell is an error, its log is in the notebook, and what follows is not run."""
     with pytest.raises(CellExecutionError, match="JobFailed: job 1 on 'nbfail' ended as FAILED"):

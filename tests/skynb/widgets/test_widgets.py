@@ -55,11 +55,11 @@ def sources(found):
 
 
 def test_clusters_and_jobs(here):
-    """Each cluster in the table; one that costs nothing has no bar, and the plot says that nothing runs."""
+    """Each cluster in the table; one that costs nothing has no bar, and words say so instead of a plot."""
     found = widgets.clusters()
     assert "shown" in html(found)
     assert sources(found)[0]["name"] == []
-    assert "Nothing runs." in html(found)
+    assert "Nothing that runs costs anything." in html(found)
     assert "No managed jobs." in html(widgets.jobs())
 
 
