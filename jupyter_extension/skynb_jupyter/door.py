@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 PASSED_IN = ("Content-Type", "Last-Event-ID", KEY_HEADER, VERSION_HEADER)
 PASSED_OUT = ("Content-Type", "Cache-Control", "X-Accel-Buffering", VERSION_HEADER)
-STREAM = "text/event-stream"
 SILENCE_SECONDS = 60.0  # a stream says something every 15 s, no request takes longer
 PATIENCE_SECONDS = 10.0
 AGAIN_SECONDS = 0.1
@@ -68,7 +67,7 @@ class Way:
     async def open(
         self, method: str, target: str, headers: dict[str, str], body: bytes | None
     ) -> httpx.Response:
-        """The answer with its body unread. A server that is not there is started, or a ServerError raised.
+        """The answer, a stream unread. The server is started if none runs; ServerError if it cannot be.
 
         What is asked carries an idempotency key, so asking again after a lost answer does it once.
         """
@@ -87,19 +86,28 @@ class Way:
                 method, card["url"] + target, headers=headers | own, content=body
             )
             try:
-                return await self._client.send(request, stream=True)
+                answer = await self._client.send(request, stream=True)
+                if not is_stream(answer):
+                    await answer.aread()
             except httpx.TransportError as error:
                 if time.monotonic() > deadline:
                     raise ServerError("the skynb server does not answer", why=str(error) or None) from None
+            else:
+                return answer
             await asyncio.sleep(AGAIN_SECONDS)
 
 
-async def broken_off(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The pieces that came; a server that dies ends its streams early, and readers come back."""
+def is_stream(answer: httpx.Response) -> bool:
+    """Whether it goes on as things happen."""
+    return str(answer.headers.get("Content-Type", "")).startswith("text/event-stream")
+
+
+async def pieces(answer: httpx.Response) -> AsyncIterator[bytes]:
+    """What a stream says; a server that dies ends its streams early, and readers come back."""
     import httpx
 
     try:
-        async for piece in pieces:
+        async for piece in answer.aiter_raw():
             yield piece
     except httpx.TransportError:
         return
@@ -171,12 +179,14 @@ class PassHandler(Answers):
             for name in PASSED_OUT:
                 if name in answer.headers:
                     self.set_header(name, answer.headers[name])
-            if answer.headers.get("Content-Type", "").startswith(STREAM):
-                await self.flush()  # a stream has begun, though it has nothing to say yet
-            async for piece in broken_off(answer.aiter_raw()):
+            if not is_stream(answer):
+                self.finish(answer.content)
+                return
+            await self.flush()  # it has begun, though it has nothing to say yet
+            async for piece in pieces(answer):
                 self.write(piece)
                 await self.flush()
-            self.finish(set_content_type=answer.headers.get("Content-Type", "application/json"))
+            self.finish()
         finally:
             await answer.aclose()
 

@@ -20,6 +20,9 @@ def dashboard(port: int, show: bool) -> None:
 
     The password is shown here, once; any name goes with it. Ctrl-C ends it; nothing else ends with it.
     """
+    here = face()
+    if here.previews():
+        raise click.UsageError("a page is served from a terminal; in a notebook use skynb.widgets")
     try:
         from skynb.widgets.dashboard import serve
     except ImportError:
@@ -27,5 +30,5 @@ def dashboard(port: int, show: bool) -> None:
 
     password = secrets.token_urlsafe(12)
     server = serve(port, password, show=show)
-    face().say(f"http://127.0.0.1:{server.port}  password: {password}")
+    here.say(f"http://127.0.0.1:{server.port}  password: {password}")
     server.run_until_shutdown()

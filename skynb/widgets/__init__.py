@@ -57,7 +57,7 @@ def gpus(name: str | None = None, *, cloud: str | None = None) -> Any:
         return table
     from skynb.widgets.views import gpus
 
-    return gpus(name or "", cloud)
+    return gpus(table, name or "", cloud)
 
 
 def what_if(task: TaskLike, **options: Any) -> Any:
@@ -72,7 +72,4 @@ def what_if(task: TaskLike, **options: Any) -> Any:
 
 def _panel() -> bool:
     """Whether there is Panel."""
-    try:
-        return find_spec("panel") is not None
-    except ValueError:
-        return False
+    return find_spec("panel") is not None

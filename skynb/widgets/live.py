@@ -1,11 +1,11 @@
-"""A component that looks again and again: off the event loop, and only while it is somewhere to be seen."""
+"""A component that looks again and again, off the event loop."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 from html import escape
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import panel as pn
 from bokeh.models import Div
@@ -16,6 +16,7 @@ from skynb.errors import SkynbError
 T = TypeVar("T")
 
 _inline: list[bool] = []
+_newest: dict[str, Live[Any]] = {}  # of each kind, in this notebook
 
 
 def ready() -> None:
@@ -45,14 +46,14 @@ class Markup:
 
 
 class Trouble:
-    """What went wrong, above what was seen before."""
+    """Why what is below may not be true any more."""
 
     def __init__(self) -> None:
         self._words = Markup(styles={"border-left": "3px solid #e08a00", "padding": "4px 8px"})
         self.pane = self._words.pane
 
-    def say(self, error: SkynbError) -> None:
-        self._words.say(escape(f"{error}. What is below was seen before."))
+    def say(self, why: object) -> None:
+        self._words.say(escape(f"{why}. What is below was seen before."))
 
     def over(self) -> None:
         self._words.say("")
@@ -61,11 +62,12 @@ class Trouble:
 class Live(pn.viewable.Viewer, Generic[T]):
     """Shows what `load` returns by handing it to `show`, at once and then every so many seconds.
 
-    A look that fails is said above what was seen last.
+    A look that fails is said above what was seen last. In a notebook, which does not tell when an output is
+    cleared, the newest of a kind looks and older ones stop and say so: there is never more than one.
     """
 
     def __init__(
-        self, load: Callable[[], T], show: Callable[[T], None], body: pn.Column, refresh_s: float
+        self, kind: str, load: Callable[[], T], show: Callable[[T], None], body: pn.Column, refresh_s: float
     ) -> None:
         super().__init__()
         ready()
@@ -73,16 +75,34 @@ class Live(pn.viewable.Viewer, Generic[T]):
         self._trouble = Trouble()
         self._whole = pn.Column(self._trouble.pane, body, sizing_mode="stretch_width")
         self._look(load)
+        self._timer: Any = None
         try:
             asyncio.get_running_loop()
         except RuntimeError:
             return  # a script: there is nobody to look for
-        pn.state.add_periodic_callback(self._again, period=round(refresh_s * 1000))
+        if pn.state.curdoc is None:
+            if (older := _newest.get(kind)) is not None:
+                older.stop()
+            _newest[kind] = self
+        self._timer = pn.state.add_periodic_callback(self.look, period=round(refresh_s * 1000))
 
     def __panel__(self) -> pn.Column:
         return self._whole
 
-    async def _again(self) -> None:
+    @property
+    def watches(self) -> bool:
+        """Whether it looks again."""
+        return self._timer is not None and bool(self._timer.running)
+
+    def stop(self) -> None:
+        """Look no more, and say so."""
+        if self._timer is not None:
+            self._timer.stop()
+        self._trouble.say("A newer widget of this kind looks")
+        push_notebook(self._whole)
+
+    async def look(self) -> None:
+        """Look now."""
         try:
             found = await asyncio.to_thread(self._load)
         except SkynbError as error:

@@ -18,6 +18,7 @@ from skynb.widgets.live import Live, Markup, Trouble, ready
 
 if TYPE_CHECKING:
     from skynb.client.managed import ManagedJobs
+    from skynb.planning import GpuTable
     from skynb.planning.model import Candidate
     from skynb.planning.what_if import WhatIf
 
@@ -39,7 +40,7 @@ def clusters(refresh_s: float) -> Live[Clusters]:
         bars.show([one.name for one in shown], [one.hourly_micro / 1e6 for one in shown])
         table.say(_html(found))
 
-    return Live(sdk.status, show, pn.Column(bars.pane, table.pane, sizing_mode="stretch_width"), refresh_s)
+    return Live("clusters", sdk.status, show, _column(bars.pane, table.pane), refresh_s)
 
 
 def jobs(refresh_s: float) -> Live[ManagedJobs]:
@@ -53,7 +54,7 @@ def jobs(refresh_s: float) -> Live[ManagedJobs]:
         bars.show(names, [found.counts[name] for name in names], colors)
         table.say(_html(found))
 
-    return Live(queue, show, pn.Column(bars.pane, table.pane, sizing_mode="stretch_width"), refresh_s)
+    return Live("jobs", queue, show, _column(bars.pane, table.pane), refresh_s)
 
 
 class Spending(NamedTuple):
@@ -96,24 +97,26 @@ def costs(days: int, refresh_s: float) -> Live[Spending]:
     def load() -> Spending:
         return Spending(sdk.spend(days), sdk.budgets(), sdk.cost_report(days))
 
-    return Live(load, show, pn.Column(pane, caps.pane, bill.pane, sizing_mode="stretch_width"), refresh_s)
+    return Live("costs", load, show, _column(pane, caps.pane, bill.pane), refresh_s)
 
 
-def gpus(name: str, cloud: str | None) -> pn.Column:
-    """Prices, to filter."""
+def gpus(found: GpuTable, name: str, cloud: str | None) -> pn.Column:
+    """Prices, to filter. found: those of that name."""
     ready()
     asked = pn.widgets.TextInput(value=name, placeholder="Accelerator or memory: H100, 80GB+")
     bars = _bars("Lowest price of one accelerator, in dollars an hour", "Nothing of that kind is known.")
     table, trouble = _table(), Trouble()
 
-    def show(_: Any = None) -> None:
+    def ask(_: Any) -> None:
         try:
-            found = sdk.gpus(asked.value.strip() or None, cloud=cloud)
+            show(sdk.gpus(asked.value.strip() or None, cloud=cloud))
         except SkynbError as error:
             trouble.say(error)
-            push_notebook(whole)
-            return
-        trouble.over()
+        else:
+            trouble.over()
+        push_notebook(whole)
+
+    def show(found: GpuTable) -> None:
         lowest: dict[str, float] = {}
         for row in found.rows:
             if row.hourly_micro is not None and row.accelerator_count:
@@ -122,11 +125,10 @@ def gpus(name: str, cloud: str | None) -> pn.Column:
         cheap = sorted(lowest, key=lambda kind: lowest[kind])[:MOST_BARS]
         bars.show(cheap, [lowest[kind] for kind in cheap])
         table.say(_html(found))
-        push_notebook(whole)
 
-    whole = pn.Column(asked, trouble.pane, bars.pane, table.pane, sizing_mode="stretch_width")
-    asked.param.watch(show, "value")
-    show()
+    whole = _column(asked, trouble.pane, bars.pane, table.pane)
+    asked.param.watch(ask, "value")
+    show(found)
     return whole
 
 
@@ -150,7 +152,7 @@ def what_if(found: WhatIf) -> pn.Column:
             "name": [_machine(one.machine) for one in some],
         }
         plot.scatter("hours", "dollars", source=source, size=9, color=color, alpha=0.8, legend_label=label)
-    return pn.Column(pn.pane.Bokeh(plot, sizing_mode="stretch_width"), _table(_html(found)).pane)
+    return _column(pn.pane.Bokeh(plot, sizing_mode="stretch_width"), _table(_html(found)).pane)
 
 
 def _machine(one: Candidate) -> str:
@@ -183,6 +185,10 @@ def _bars(title: str, empty: str) -> _Bars:
     words = Markup()
     pane = pn.Column(pn.pane.Bokeh(plot, sizing_mode="stretch_width"), words.pane)
     return _Bars(pane, plot, words, empty, source)
+
+
+def _column(*panes: Any) -> pn.Column:
+    return pn.Column(*panes, sizing_mode="stretch_width")
 
 
 def _table(html: str = "") -> Markup:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
-from jupyter_client.kernelspec import KernelSpecManager
 
-from skynb import kernels
 from tests.support.browser import browser_missing
 from tests.support.hosts import lab_missing
-from tests.support.site import until
+from tests.support.remote import distant
 
 MISSING = browser_missing() or lab_missing()
 pytestmark = [
@@ -24,15 +20,8 @@ TALKS = "import time\nfor n in range(30):\n    print('line', n)\n    time.sleep(
 
 
 @pytest.fixture(scope="module", autouse=True)
-def distant(lab, here):
-    """A cluster on a host of its own, with this project's Python as a kernel."""
-    host = lab.up("far", shows=(sys.prefix, sys.base_prefix))
-    pool = f"lab: {{user: root, identity_file: {lab.key}, hosts: [{host.address}]}}\n"
-    (here.home / "ssh_pools.yaml").write_text(pool)
-    here.launch("distant", resources={"infra": "ssh/lab"})
-    until(lambda: "skynb-distant" in KernelSpecManager().find_kernel_specs(), 60)
-    kernels.add("distant", "venv", python=sys.executable)
-    return host
+def far(lab, here):
+    return distant(lab, here)
 
 
 @pytest.fixture
@@ -42,7 +31,7 @@ def notebook(lab_page):
     return lab_page
 
 
-def test_a_cell_runs_on_the_host(notebook, distant):
+def test_a_cell_runs_on_the_host(notebook, far):
     """What it says comes from there, pictures and errors too."""
     notebook.write("import socket; print('on', socket.gethostname())")
     notebook.output("on far")
@@ -68,13 +57,13 @@ def test_interrupt_and_restart(notebook):
     notebook.output("forgotten True")
 
 
-def test_a_cut_line_costs_no_output(notebook, distant):
+def test_a_cut_line_costs_no_output(notebook, far):
     """The host's cable is pulled while a cell works: all that it said is in the notebook afterwards."""
     notebook.write(TALKS)
     notebook.output("line 3")
-    distant.cut()
+    far.cut()
     notebook.page.wait_for_timeout(2000)
-    distant.heal()
+    far.heal()
     notebook.output("all said")
     text = notebook.page.locator(".jp-NotebookPanel:visible .jp-OutputArea-output").first.inner_text()
     assert [f"line {n}" for n in range(30)] == [line for line in text.splitlines() if line.startswith("line")]

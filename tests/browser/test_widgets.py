@@ -28,13 +28,16 @@ def clusters(here):
 
 
 def test_widgets_live_in_cells(lab_page, here):
-    """A table and a plot below the cell; a cluster that comes later appears in it by itself."""
+    """A table below the cell, in which a later cluster appears by itself, until another looks."""
     lab_page.notebook("Python 3")
-    lab_page.write("from skynb import widgets\nwidgets.clusters()")
+    lab_page.write("from skynb import widgets\nshown = widgets.clusters()\nshown")
     lab_page.output("shown")
     here.launch("later")
     lab_page.output("later")
     here.down("later")
+    lab_page.write("again = widgets.clusters()\nprint('looks:', shown.watches, again.watches)")
+    lab_page.output("looks: False True")
+    lab_page.output("newer widget")
 
 
 def test_costs_and_prices_are_drawn(lab_page):

@@ -44,9 +44,9 @@ def hide(home: Simulation, mute: bool = True) -> None:
 
 def test_skypilot_10155_a_night_of_time_outs_recovers_nothing(home):
     """Time-outs never reset a window and a healthy training was recovered 24 times. Unseen is not lost."""
-    home.managed(NAME, {"run": "sleep 8000"})
+    home.managed(NAME, {"run": "sleep 18000"})
     running(home)
-    for _ in range(10):
+    for _ in range(25):
         hide(home)
         home.sleep(600)
         hide(home, mute=False)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
+
+from skynb import kernels
+from tests.support.hosts import Host, Lab
+from tests.support.site import Site, until
 
 
 class Remote:
@@ -57,6 +63,17 @@ class Remote:
         self.client.stop_channels()
         if self.manager.has_kernel:
             self.manager.shutdown_kernel()
+
+
+def distant(lab: Lab, here: Site) -> Host:
+    """A cluster `distant` on a host of its own, with this project's Python as its kernel `venv`."""
+    host = lab.up("far", shows=(sys.prefix, sys.base_prefix))
+    pool = f"lab: {{user: root, identity_file: {lab.key}, hosts: [{host.address}]}}\n"
+    (here.home / "ssh_pools.yaml").write_text(pool)
+    here.launch("distant", resources={"infra": "ssh/lab"})
+    until(lambda: "skynb-distant" in KernelSpecManager().find_kernel_specs(), 60)
+    kernels.add("distant", "venv", python=sys.executable)
+    return host
 
 
 @contextmanager

@@ -63,7 +63,7 @@ export interface IBudget {
   free_micro: number;
 }
 
-export interface IDay {
+interface IDay {
   day: string;
   micro: number;
 }
@@ -126,6 +126,12 @@ export class Api {
     return this._ask('GET', `${join(['gpus'])}?cloud=${encodeURIComponent(cloud)}`);
   }
 
+  /** Micro-dollars spent since midnight (UTC). */
+  async today(): Promise<number> {
+    const [day] = await this._ask<IDay[]>('GET', `${join(['spend'])}?days=1`);
+    return day.micro;
+  }
+
   post<T>(path: string[], body?: unknown): Promise<T> {
     return this._ask<T>('POST', join(path), body);
   }
@@ -145,7 +151,9 @@ export class Api {
     signal: AbortSignal,
     begun: () => void = () => undefined
   ): Promise<void> {
-    const response = await this._fetch(`${join(path)}?after=${after}`, { signal });
+    const response = await this._fetch(`${join(path)}?after=${encodeURIComponent(after)}`, {
+      signal
+    });
     begun();
     const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
     let rest = '';

@@ -1,5 +1,6 @@
 import { JupyterFrontEnd } from '@jupyterlab/application';
 import { Dialog, ICommandPalette, showDialog, showErrorMessage } from '@jupyterlab/apputils';
+import { PageConfig } from '@jupyterlab/coreutils';
 import { INotebookTracker, NotebookActions, NotebookPanel } from '@jupyterlab/notebook';
 import { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 import { Widget } from '@lumino/widgets';
@@ -65,7 +66,7 @@ export function addCommands(
     'Launch on a GPU…',
     async () => {
       const cell = await pick(api);
-      if (cell !== null) {
+      if (cell) {
         await insert(app, notebooks, cell, LOADS);
       }
     },
@@ -122,12 +123,7 @@ export function addCommands(
   add(Commands.endKernel, 'End…', async ({ cluster, kernel }) => {
     const what = [`Its variables on ${cluster} are lost; the cluster stays.`];
     if (await agreed(`End kernel ${kernel}?`, what, 'End')) {
-      const one = store.kernels.find(one => one.cluster === cluster && one.id === kernel);
-      const session = [...app.serviceManager.sessions.running()].find(
-        running =>
-          running.kernel?.name.startsWith(`skynb-${cluster}`.toLowerCase()) &&
-          one?.session.endsWith(`/${running.path}`)
-      );
+      const session = sessionOf(String(cluster), Number(kernel));
       if (session) {
         await app.serviceManager.sessions.shutdown(session.id); // else Jupyter would start it again
       } else {
@@ -143,6 +139,19 @@ export function addCommands(
       store.soon(0);
     }
   });
+
+  /** The session of this Jupyter server that uses a kernel on a cluster, if one does. */
+  function sessionOf(cluster: string, kernel: number) {
+    const one = store.kernels.find(one => one.cluster === cluster && one.id === kernel);
+    const name = `skynb-${cluster}`.toLowerCase();
+    const root = PageConfig.getOption('serverRoot');
+    return [...app.serviceManager.sessions.running()].find(
+      running =>
+        one?.attached &&
+        one.session === `${root}/${running.path}` &&
+        (running.kernel?.name === name || running.kernel?.name.startsWith(`${name}-`))
+    );
+  }
 
   /** What ends with a cluster, a line each. */
   async function ending(name: string): Promise<string[]> {
@@ -176,7 +185,7 @@ async function agreed(title: string, lines: string[], label: string): Promise<bo
   return result.button.accept;
 }
 
-/** The cell of what was picked; null when nothing was. */
+/** The cell of what was picked; empty, or null, when nothing was. */
 async function pick(api: Api): Promise<string | null> {
   const picker = new GpuPicker(api);
   const result = await showDialog({
@@ -214,9 +223,6 @@ async function insert(
     const active = panel.content.activeCell;
     if (active && active.model.sharedModel.source === '') {
       active.model.sharedModel.setSource(text);
-      if (text === code) {
-        continue;
-      }
     } else {
       NotebookActions.insertBelow(panel.content);
       panel.content.activeCell!.model.sharedModel.setSource(text);

@@ -27,16 +27,18 @@ export class GpuPicker extends Widget {
     this.node.append(form, this._note);
     this._search.oninput = this._spot.oninput = () => this._show();
     this._cloud.onchange = () => void this._fetch();
-    void this._fetch().then(() => this._check());
+    void this._fetch()
+      .then(() => this._check())
+      .catch(error => (this._note.textContent = error.message));
   }
 
-  /** The cell. */
+  /** The cell; empty when nothing is picked. */
   getValue(): string {
-    const one = this._found.find(gpu => key(gpu) === this._rows.selected);
-    const words = ['%%sky launch', `-c ${this._name.value || 'train'}`];
-    if (one) {
-      words.push(`--gpus ${key(one)}`);
+    const picked = this._rows.selected;
+    if (picked === null) {
+      return '';
     }
+    const words = ['%%sky launch', `-c ${this._name.value || 'train'}`, `--gpus ${picked}`];
     if (this._cloud.value) {
       words.push(`--infra ${this._cloud.value}`);
     }
@@ -57,8 +59,13 @@ export class GpuPicker extends Widget {
   }
 
   private async _fetch(): Promise<void> {
+    const cloud = this._cloud.value;
     try {
-      this._gpus = await this._api.gpus(this._cloud.value);
+      const found = await this._api.gpus(cloud);
+      if (cloud !== this._cloud.value) {
+        return; // another was asked for meanwhile
+      }
+      this._gpus = found;
     } catch (error) {
       this._gpus = [];
       this._note.textContent = (error as Error).message;
@@ -84,13 +91,13 @@ export class GpuPicker extends Widget {
 
   private _show(): void {
     const words = this._search.value.toLowerCase().split(/\s+/);
-    this._found = this._gpus
+    const found = this._gpus
       .filter(one => !this._spot.checked || one.spot_micro !== null)
       .filter(one => {
         const text = `${key(one)} ${one.memory_gib ?? ''} gib`.toLowerCase();
         return words.every(word => text.includes(word));
       });
-    this._rows.fill(this._found.map(one => this._row(one)));
+    this._rows.fill(found.map(one => this._row(one)));
     if (this._rows.selected === null) {
       this._rows.select(0);
     }
@@ -115,7 +122,6 @@ export class GpuPicker extends Widget {
   private _spot = element('input', '');
   private _note = element('p', 'skynb-Gpus-note');
   private _gpus: IGpu[] = [];
-  private _found: IGpu[] = [];
 }
 
 function key(one: IGpu): string {

@@ -82,6 +82,8 @@ class Log extends Widget {
     this._reading.abort();
     this._reading = new AbortController();
     this._text.textContent = '';
+    this._waiting = [];
+    this._length = 0;
     this._end.textContent = '';
     void this._read(job, this._reading.signal);
   }
@@ -119,6 +121,8 @@ class Log extends Widget {
           this._end.textContent = error.message;
           return;
         }
+      }
+      if (!ended) {
         await new Promise(resolve => window.setTimeout(resolve, AGAIN_MS));
       }
     }
@@ -134,11 +138,13 @@ class Log extends Widget {
   private _flush(): void {
     const box = this._text;
     const below = box.scrollHeight - box.scrollTop - box.clientHeight < 4;
-    box.append(this._waiting.join(''));
+    const text = this._waiting.join('');
+    box.append(text);
     this._waiting = [];
-    const all = box.textContent!;
-    if (all.length > MOST_CHARACTERS) {
-      const kept = all.slice(-MOST_CHARACTERS / 2);
+    this._length += text.length;
+    if (this._length > MOST_CHARACTERS) {
+      const kept = box.textContent!.slice(-MOST_CHARACTERS / 2);
+      this._length = kept.length;
       box.textContent = `[the beginning is left out here; skynb logs has it]\n${kept}`;
     }
     if (below) {
@@ -151,4 +157,5 @@ class Log extends Widget {
   private _end = element('p', 'skynb-Log-end');
   private _reading = new AbortController();
   private _waiting: string[] = [];
+  private _length = 0;
 }

@@ -12,13 +12,13 @@ import { accelerators, dollars, hourly, plural } from './words';
 
 const TONES: { [status: string]: Tone } = {
   UP: 'good',
-  SERVING: 'good',
+  READY: 'good',
   RUNNING: 'good',
   SUCCEEDED: 'idle',
   STOPPED: 'idle',
   CANCELLED: 'idle',
   TERMINATED: 'idle',
-  UNREACHABLE: 'bad'
+  ENDED: 'idle'
 };
 
 /** Good, on its way, at rest, or wrong. */
@@ -33,7 +33,7 @@ interface ISection<T> {
   items: () => T[];
   row: (item: T) => IRow;
   args: (item: T) => ReadonlyJSONObject;
-  open: (item: T) => string;
+  open: (item: T) => string | null;
   remove: (item: T) => string | null;
   menu: (item: T) => string[];
 }
@@ -120,20 +120,22 @@ export class Panel extends SidePanel {
   }
 
   private _spend(): void {
-    const { days, budget, clusters } = this._store;
-    const today = days.at(-1)?.micro ?? 0;
+    const { today, budget, clusters } = this._store;
     const rate = clusters
       .filter(one => one.up_at !== null && ['UP', 'INIT', 'STOPPING'].includes(one.status))
       .reduce((sum, one) => sum + one.hourly_micro, 0);
     const words = [`Today ${dollars(today)}`, `${hourly(rate)} now`];
-    this._money.replaceChildren(element('span', '', words.join(' · ')));
+    const now = element('span', '', words.join(' · '));
+    now.title = 'Days begin at midnight UTC, as months of budgets do';
+    this._money.replaceChildren(now);
     if (budget) {
       const spent = budget.settled_micro;
       const meter = element('meter', '');
       meter.max = budget.cap_micro;
       meter.high = 0.8 * budget.cap_micro;
       meter.value = spent;
-      const says = `${dollars(spent)} of ${dollars(budget.cap_micro)} this month`;
+      const whose = budget.account === 'all' ? '' : ` (${budget.account.replace('user:', '')})`;
+      const says = `${dollars(spent)} of ${dollars(budget.cap_micro)} this month${whose}`;
       meter.setAttribute('aria-label', says);
       const held = budget.reserved_micro ? `, ${dollars(budget.reserved_micro)} held` : '';
       this._money.append(meter, element('span', 'skynb-Money-budget', says + held));
@@ -238,7 +240,7 @@ export class Panel extends SidePanel {
       hint: one.reason || one.session
     }),
     args: one => ({ cluster: one.cluster, kernel: one.id }),
-    open: () => Commands.endKernel,
+    open: () => null,
     remove: () => Commands.endKernel,
     menu: () => [Commands.endKernel]
   };
@@ -262,7 +264,7 @@ export class Panel extends SidePanel {
       hint: one.reason
     }),
     args: one => ({ pool: one.name }),
-    open: () => Commands.downPool,
+    open: () => null,
     remove: () => Commands.downPool,
     menu: () => [Commands.downPool]
   };

@@ -204,6 +204,7 @@ export class Rows extends Widget {
   private _ask(verb: IAsked['verb'], x?: number, y?: number): void {
     const key = this.selected;
     if (key !== null) {
+      this.select(this._at); // it may have been scrolled away
       const box = document.getElementById(`${this.id}-${this._at}`)!.getBoundingClientRect();
       this._asked.emit({ key, verb, x: x ?? box.left + 24, y: y ?? box.bottom - 8 });
     }

@@ -1,6 +1,6 @@
 import { ISignal, Signal } from '@lumino/signaling';
 
-import { Api, ApiError, IBudget, ICluster, IDay, IJob, IKernel, IPool } from './api';
+import { Api, ApiError, IBudget, ICluster, IJob, IKernel, IPool } from './api';
 
 const QUIET_MS = 300;
 const REST_OF_LOAD = 5; // a server that took long to answer gets so many times as long to itself
@@ -19,7 +19,7 @@ export class Store {
   jobs: IJob[] = [];
   kernels: IKernel[] = [];
   pools: IPool[] = [];
-  days: IDay[] = [];
+  today = 0; // micro-dollars
   budget: IBudget | null = null;
   loaded = false;
   problem: IProblem | null = null;
@@ -64,15 +64,15 @@ export class Store {
     const begun = performance.now();
     const api = this.api;
     try {
-      const [clusters, page, kernels, pools, days, budgets] = await Promise.all([
+      const [clusters, page, kernels, pools, today, budgets] = await Promise.all([
         api.get<ICluster[]>('clusters'),
         api.get<{ jobs: IJob[] }>('jobs'),
         api.get<IKernel[]>('kernels'),
         api.get<IPool[]>('pools'),
-        api.get<IDay[]>('spend'),
+        api.today(),
         api.get<IBudget[]>('budgets')
       ]);
-      Object.assign(this, { clusters, kernels, pools, days, jobs: page.jobs });
+      Object.assign(this, { clusters, kernels, pools, today, jobs: page.jobs });
       this.budget = budgets.find(one => one.account === 'all') ?? budgets[0] ?? null;
       this.loaded = true;
       this.problem = null;

@@ -98,7 +98,7 @@ def test_a_program_runs_as_asked(reach):
 
 def test_large_streams_are_whole(reach):
     """More bytes than any window holds go up and come down unchanged."""
-    data = os.urandom(1 << 20) * 66
+    data = os.urandom(1 << 20) * 80
     with closing(reach("n1").exec(["cat"])) as process:
         threading.Thread(target=lambda: (process.stdin.write(data), process.stdin.close())).start()
         assert process.stdout.read() == data

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import random
-import sys
 import time
 
 import pytest
-from jupyter_client.kernelspec import KernelSpecManager
 
-from skynb import kernels
 from tests.support.hosts import lab_missing
+from tests.support.remote import distant as cluster_on_a_host
 from tests.support.remote import remote
 from tests.support.site import site, until
 
@@ -32,23 +30,18 @@ END = "import sys\nprint('to stderr', file=sys.stderr)\n1 / 0"
 
 
 @pytest.fixture(scope="module")
-def host(lab):
-    return lab.up("far", shows=(sys.prefix, sys.base_prefix))
-
-
-@pytest.fixture(scope="module")
-def here(lab, host):
+def here(lab):  # which must outlive it
     with site() as made:
-        pool = f"lab: {{user: root, identity_file: {lab.key}, hosts: [{host.address}]}}\n"
-        (made.home / "ssh_pools.yaml").write_text(pool)
-        made.launch("distant", resources={"infra": "ssh/lab"})
-        until(lambda: "skynb-distant" in KernelSpecManager().find_kernel_specs(), 60)
-        kernels.add("distant", "venv", python=sys.executable)
         yield made
 
 
+@pytest.fixture(scope="module")
+def host(lab, here):
+    return cluster_on_a_host(lab, here)
+
+
 @pytest.fixture
-def distant(here):
+def distant(host):
     with remote("skynb-distant-venv") as made:
         yield made
 

@@ -106,15 +106,29 @@ def test_a_look_that_fails_keeps_what_was_seen():
         return seen[-1]
 
     async def lived():
-        live = Live(load, lambda text: setattr(body, "object", text), pn.Column(body), 3600)
+        live = Live("test", load, lambda text: setattr(body, "object", text), pn.Column(body), 3600)
         assert (body.object, html(live)) == ("first", "")
         seen.append(ServerError("the server rests"))
-        await live._again()
+        await live.look()
         assert body.object == "first"
         assert "the server rests" in html(live)
         seen.append("second")
-        await live._again()
+        await live.look()
         assert (body.object, html(live)) == ("second", "")
+
+    asyncio.run(lived())
+
+
+def test_one_of_a_kind_looks():
+    """A cell that is run again leaves no second timer: the older widget stops, and says so."""
+
+    async def lived():
+        made = [Live("test", lambda: "seen", lambda _: None, pn.Column(), 3600) for _ in range(3)]
+        other = Live("other", lambda: "seen", lambda _: None, pn.Column(), 3600)
+        assert [one.watches for one in (*made, other)] == [False, False, True, True]
+        assert ["newer widget" in html(one) for one in made] == [True, True, False]
+        made[-1].stop()
+        other.stop()
 
     asyncio.run(lived())
 
