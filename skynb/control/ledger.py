@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Engine,
     Integer,
     Row,
+    Select,
+    Update,
     bindparam,
     cast,
-    create_engine,
-    event,
     func,
     insert,
     or_,
@@ -31,6 +31,7 @@ from sqlalchemy import (
 from skynb.control import budgets, schema
 from skynb.control.budgets import Budget
 from skynb.control.clock import Clock
+from skynb.control.database import begun, open_database
 from skynb.control.migrate import migrate
 from skynb.control.records import Charge, Decision, Event, Move, Outcome, Record, SpendEntry
 from skynb.errors import ConflictError
@@ -68,6 +69,47 @@ _APPEND = insert(schema.events)
 _NAMED = select(*_RECORD_COLUMNS).where(_RECORD.kind == bindparam("kind"), _RECORD.name == bindparam("name"))
 _FIND = _NAMED.where(_RECORD.parent.is_(None), _RECORD.final.is_(False))
 _FIND_CHILD = _NAMED.where(_RECORD.parent == bindparam("parent"))
+_LENGTHS = (
+    select(_RECORD.target, _RECORD.owner, func.count())
+    .where(_RECORD.kind == bindparam("kind"), _LIVE)
+    .group_by(_RECORD.target, _RECORD.owner)
+)
+_LINE = (
+    select(_RECORD.id, _RECORD.owner, _RECORD.nice, _RECORD.created_at)
+    .where(_RECORD.kind == bindparam("kind"), _LIVE)
+    .where(_RECORD.target == bindparam("target"), _RECORD.owner == bindparam("owner"))
+    .order_by(_RECORD.nice, _RECORD.created_at, _RECORD.id)
+    .limit(bindparam("limit", type_=Integer))
+)
+_SPEND = insert(schema.spend)
+_NOTE = (
+    update(schema.records)
+    .where(_RECORD.id == bindparam("key"), _RECORD.claim_token == bindparam("life"), _RECORD.final.is_(False))
+    .values(outcome=bindparam("outcome"), wake_at=bindparam("wake_at"))
+)
+
+
+@cache
+def _change(names: frozenset[str], *, claimed: bool) -> Update:
+    """Write these columns of a record that nobody has changed."""
+    query = update(schema.records).where(_RECORD.id == bindparam("key"), _RECORD.version == bindparam("was"))
+    if claimed:
+        query = query.where(_RECORD.claim_token == bindparam("life"))
+    return query.values({name: bindparam(name) for name in sorted({"version", *names})})
+
+
+@cache
+def _find_all(given: frozenset[str], *, live: bool) -> Select[Any]:
+    """Records of a kind, newest first. given: what else they are found by."""
+    query = select(*_RECORD_COLUMNS).where(_RECORD.kind == bindparam("kind"))
+    if "parent" in given:
+        query = query.where(_RECORD.parent == bindparam("parent"))
+    if "names" in given:
+        query = query.where(_RECORD.name.in_(bindparam("names", expanding=True)))
+    if live:
+        query = query.where(_RECORD.final.is_(False))
+    query = query.order_by(_RECORD.created_at.desc(), _RECORD.id.desc())
+    return query.limit(bindparam("limit", type_=Integer)) if "limit" in given else query
 
 
 class StaleWriteError(Exception):
@@ -148,19 +190,19 @@ class Ledger:
 
     def __init__(self, url: str, clock: Clock | None = None) -> None:
         self.clock = clock or Clock()
-        self.engine = _engine(url)
+        self.engine = open_database(url)
         migrate(self.engine)
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """Read and write; everything commits together or not at all."""
-        with self.engine.begin() as connection:
+        with begun(self.engine) as connection:
             yield Transaction(connection, self.clock)
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
         """A consistent look."""
-        with self.engine.connect().execution_options(skynb_read_only=True) as connection, connection.begin():
+        with begun(self.engine, reading=True) as connection:
             yield Transaction(connection, self.clock)
 
     def close(self) -> None:
@@ -205,16 +247,12 @@ class Transaction:
         limit: int | None = None,
     ) -> list[Record]:
         """Records of a kind, oldest first. live=False shows the ended ones too, newest kept by `limit`."""
-        table = schema.records.c
-        query = select(*_RECORD_COLUMNS).where(table.kind == kind)
-        if parent is not None:
-            query = query.where(table.parent == parent)
-        if names is not None:
-            query = query.where(table.name.in_(list(names)))
-        if live:
-            query = query.where(table.final.is_(False))
-        query = query.order_by(table.created_at.desc(), table.id.desc()).limit(limit)
-        return [_record(row) for row in reversed(self._db.execute(query).all())]
+        asked = {"kind": kind, "parent": parent, "names": names and list(names), "limit": limit}
+        given = {name: value for name, value in asked.items() if value is not None}
+        if names is not None and not names:
+            return []
+        rows = self._db.execute(_find_all(frozenset(given), live=live), given).all()
+        return [_record(row) for row in reversed(rows)]
 
     def children(self, parent: str) -> list[Record]:
         """Every record below this one, final or not, by kind and age."""
@@ -258,25 +296,15 @@ class Transaction:
 
     def lengths(self, kind: str) -> dict[str, dict[str, int]]:
         """How many records of a kind are not final, by target and owner."""
-        query = (
-            select(_RECORD.target, _RECORD.owner, func.count())
-            .where(_RECORD.kind == kind, _LIVE)
-            .group_by(_RECORD.target, _RECORD.owner)
-        )
         found: dict[str, dict[str, int]] = {}
-        for target, owner, count in self._db.execute(query):
+        for target, owner, count in self._db.execute(_LENGTHS, {"kind": kind}):
             found.setdefault(target, {})[owner] = int(count)
         return found
 
     def line(self, kind: str, target: str, owner: str, limit: int) -> list[Waiting]:
         """The first of one person's records that wait with this target: the least nice, then the oldest."""
-        query = (
-            select(_RECORD.id, _RECORD.owner, _RECORD.nice, _RECORD.created_at)
-            .where(_RECORD.kind == kind, _LIVE, _RECORD.target == target, _RECORD.owner == owner)
-            .order_by(_RECORD.nice, _RECORD.created_at, _RECORD.id)
-            .limit(limit)
-        )
-        return [Waiting(*row) for row in self._db.execute(query)]
+        asked = {"kind": kind, "target": target, "owner": owner, "limit": limit}
+        return [Waiting(*row) for row in self._db.execute(_LINE, asked)]
 
     def highest(self, kind: str, *, parent: str) -> int:
         """The highest number that a child of that kind has for a name; 0 without any."""
@@ -386,19 +414,16 @@ class Transaction:
 
     def note(self, record: Record, outcome: Outcome, claim: Claim) -> None:
         """Keep what an effect came to. Not guarded by version: a moved target must not lose it."""
-        table = schema.records
-        self._db.execute(
-            update(table)
-            .where(table.c.id == record.id, table.c.claim_token == claim.token, table.c.final.is_(False))
-            .values(outcome=msgspec.json.encode(outcome), wake_at=self._clock.now())
-        )
+        found = {"key": record.id, "life": claim.token}
+        written = {"outcome": msgspec.json.encode(outcome), "wake_at": self._clock.now()}
+        self._db.execute(_NOTE, found | written)
 
     def _update(self, record: Record, claim: Claim | None, changes: Mapping[str, Any]) -> None:
-        table = schema.records
-        query = update(table).where(table.c.id == record.id, table.c.version == record.version)
+        found = {"key": record.id, "was": record.version}
         if claim is not None:
-            query = query.where(table.c.claim_token == claim.token)
-        done = self._db.execute(query.values(version=record.version + 1, **changes))
+            found["life"] = claim.token
+        query = _change(frozenset(changes), claimed=claim is not None)
+        done = self._db.execute(query, {**found, "version": record.version + 1, **changes})
         if done.rowcount != 1:
             raise StaleWriteError(record.id)
 
@@ -437,18 +462,17 @@ class Transaction:
     # Money
 
     def _spend(self, entry: SpendEntry, *, record: str, scope: str) -> None:
-        self._db.execute(
-            insert(schema.spend).values(
-                at=self._clock.now(),
-                record=record,
-                scope=scope,
-                entry=entry.entry,
-                micro_usd=entry.micro_usd,
-                begin_at=entry.begin,
-                end_at=entry.end,
-                price=msgspec.json.encode(entry.price) if entry.price is not None else None,
-            )
-        )
+        row = {
+            "at": self._clock.now(),
+            "record": record,
+            "scope": scope,
+            "entry": entry.entry,
+            "micro_usd": entry.micro_usd,
+            "begin_at": entry.begin,
+            "end_at": entry.end,
+            "price": msgspec.json.encode(entry.price) if entry.price is not None else None,
+        }
+        self._db.execute(_SPEND, row)
 
     def money(self, *, scope: str | None = None, record: str | None = None) -> Money:
         """Settled and reserved so far. A settlement or a release uses up what was reserved before it."""
@@ -567,23 +591,3 @@ def _record(row: Row[Any]) -> Record:
     if values["outcome"] is not None:
         values["outcome"] = msgspec.json.decode(values["outcome"], type=Outcome)
     return Record(**values)
-
-
-def _engine(url: str) -> Engine:
-    engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # sqlite3 must not begin transactions by itself; see _begin_sqlite
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    # Taking the write lock at once spares two writers the deadlock of both upgrading a read lock.
-    reading = connection.get_execution_options().get("skynb_read_only")
-    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")

@@ -6,13 +6,15 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect, text
 
+from skynb.control.database import begun
+
 HEAD = "0003"
 _FOLDER = Path(__file__).with_name("migrations")
 
 
 def migrate(engine: Engine) -> None:
     """Upgrade in one transaction; a database already at HEAD costs one query."""
-    with engine.connect() as connection:
+    with begun(engine, reading=True) as connection:
         if _revision(connection) == HEAD:
             return
     from alembic import command
@@ -20,7 +22,7 @@ def migrate(engine: Engine) -> None:
 
     config = Config()
     config.set_main_option("script_location", str(_FOLDER))
-    with engine.begin() as connection:
+    with begun(engine) as connection:
         if connection.dialect.name == "postgresql":  # two servers may start at once
             connection.execute(text("SELECT pg_advisory_xact_lock(7219)"))
         config.attributes["connection"] = connection

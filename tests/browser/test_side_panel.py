@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,6 +14,9 @@ from skynb.client import server as daemon
 from tests.support.browser import browser_missing, tab
 from tests.support.jupyter import jupyter
 from tests.support.site import until
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator
 
 pytestmark = [
     pytest.mark.skipif(bool(browser_missing()), reason=browser_missing()),
@@ -241,18 +245,24 @@ def test_light_and_dark(lab_page):
         lab_page.page.locator(f'body[data-jp-theme-name="{theme}"]').wait_for(state="attached")
         lab_page.page.locator("#jupyterlab-splash").wait_for(state="detached")
         lab_page.picture(theme.replace(" ", "-"))
-        seen.append(
-            lab_page.row("two").evaluate(
-                """row => {
-                  let box = row;
-                  const clear = 'rgba(0, 0, 0, 0)';
-                  while (getComputedStyle(box).backgroundColor === clear) box = box.parentElement;
-                  return [getComputedStyle(row).color, getComputedStyle(box).backgroundColor];
-                }"""
-            )
-        )
+        seen.append(colours(lab_page.row("two")))
     assert seen[0] != seen[1]
     assert all(light(text) != light(behind) for text, behind in seen)
+
+
+def colours(row: Locator) -> list[str]:
+    """Of what is written and of what is behind it; a row that was drawn anew meanwhile has none."""
+    seen: list[str] = []
+    while not all(seen) or not seen:
+        seen = row.evaluate(
+            """row => {
+              let box = row;
+              const clear = 'rgba(0, 0, 0, 0)';
+              while (getComputedStyle(box).backgroundColor === clear) box = box.parentElement;
+              return [getComputedStyle(row).color, getComputedStyle(box).backgroundColor];
+            }"""
+        )
+    return seen
 
 
 def light(color: str) -> bool:

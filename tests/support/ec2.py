@@ -28,6 +28,7 @@ class Ec2:
         self.url = f"http://127.0.0.1:{port}"
         nowhere = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
         self.env = {"AWS_ENDPOINT_URL": self.url, "AWS_DEFAULT_REGION": REGION, **nowhere, **KEYS}
+        self._clients: dict[tuple[str, str], Any] = {}
 
     @contextmanager
     def around(self) -> Iterator[None]:
@@ -53,7 +54,11 @@ class Ec2:
         self.set(fail={action: {"code": code, **how}})
 
     def client(self, service: str = "ec2", region: str = REGION) -> Any:
-        """A plain client, to look behind the provider's back."""
+        """A plain client, to look behind the provider's back; one for each service and region."""
+        made = self._clients.get((service, region))
+        return made or self._clients.setdefault((service, region), self._client(service, region))
+
+    def _client(self, service: str, region: str) -> Any:
         import boto3
 
         session = boto3.Session(KEYS["AWS_ACCESS_KEY_ID"], KEYS["AWS_SECRET_ACCESS_KEY"], region_name=region)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Iterator
+from functools import cache
 
+import botocore.session
 import pytest
 
 from skynb_clusters.contract import NodeRequest
@@ -24,6 +26,15 @@ NO_FAULTS = {
     "lose": {},
     "lie": {},
 }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def models_read_once() -> Iterator[None]:
+    """Every provider has a session of its own; what AWS's interfaces look like is read from disk for all."""
+    plain = botocore.session.create_loader
+    botocore.session.create_loader = cache(plain)
+    yield
+    botocore.session.create_loader = plain
 
 
 @pytest.fixture(scope="session")
