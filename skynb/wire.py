@@ -37,7 +37,8 @@ class LaunchRequest(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     fresh_setup: run it also on nodes that have had it. fast: skip it on a cluster that is up. retry: go on
     until machines are had. race: so many offers are tried at a time. budget_micro: what the cluster may cost
-    in all, in micro-dollars.
+    in all, in micro-dollars. hold_s: under a cap, for how many seconds a machine reserves money at a time;
+    None is for as long as it may work without a server.
     """
 
     task: dict[str, Any]
@@ -52,6 +53,7 @@ class LaunchRequest(msgspec.Struct, kw_only=True, omit_defaults=True):
     budget_micro: int | None = None
     fresh_setup: bool = False
     fast: bool = False
+    hold_s: float | None = None
 
 
 class LeaseInfo(msgspec.Struct, kw_only=True):
@@ -335,20 +337,23 @@ class RebuildInfo(msgspec.Struct, kw_only=True):
 class DaskRequest(msgspec.Struct, kw_only=True, omit_defaults=True):
     """workers: how many in all; None is one a node. memory: of each, as Dask writes it (`4GiB`, `auto`).
 
-    retire: names of the workers that go first when there are to be fewer; else the youngest go.
+    retire: names of the workers that go first when there are to be fewer; else the youngest go. per_node: the
+    most on a node; nodes are rented for those beyond, and given back when they go. None: as it is, or at
+    first any number on the nodes that are there.
     """
 
     workers: int | None = None
     threads: int = 1
     memory: str = "auto"
     retire: list[str] = []
+    per_node: int | None = None
 
 
 class DaskInfo(msgspec.Struct, kw_only=True):
     """A Dask cluster on a cluster. tls: ca, cert and key in PEM, for clients.
 
     wanted: how many workers there should be; names: which. workers: those that were started. threads,
-    memory: of each worker.
+    memory: of each worker. per_node: the most on a node, None where nothing is rented for them.
     """
 
     cluster: str
@@ -357,6 +362,7 @@ class DaskInfo(msgspec.Struct, kw_only=True):
     names: list[str] = []
     threads: int = 1
     memory: str = "auto"
+    per_node: int | None = None
     workers: list[str] = []
     scheduler: str = ""
     dashboard: str = ""

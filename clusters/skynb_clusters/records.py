@@ -13,7 +13,7 @@ from skynb.control.records import Effect, Record
 from skynb.planning.blocks import Block
 from skynb.wire import WaitFor
 from skynb_clusters.contract import Machine
-from skynb_clusters.naming import node_id
+from skynb_clusters.naming import node_id, slot_name
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -79,7 +79,8 @@ class ClusterSpec(MachineWish, frozen=True, kw_only=True, omit_defaults=True):
     cost in all. first_job: the least number of a new job. What it inherits is wished by every alternative;
     differing: what each wishes, where that is not the same, and `ports` are opened besides. outside: files go
     elsewhere than below the home. held_by: the record that the cluster works for, which alone may move it,
-    and which is told what becomes of it. peers: other machines that its nodes know by name, `ADDRESS NAME`.
+    and which is told what becomes of it. hold_s: for how long a machine reserves money at a time under a cap,
+    None is `envelope_s`. peers: other machines that its nodes know by name, `ADDRESS NAME`.
     """
 
     num_nodes: int
@@ -99,6 +100,7 @@ class ClusterSpec(MachineWish, frozen=True, kw_only=True, omit_defaults=True):
     held_by: str = ""
     peers: tuple[str, ...] = ()
     differing: tuple[MachineWish, ...] = ()
+    hold_s: float | None = None
 
     @property
     def wishes(self) -> tuple[MachineWish, ...]:
@@ -107,6 +109,10 @@ class ClusterSpec(MachineWish, frozen=True, kw_only=True, omit_defaults=True):
             return (MachineWish(**{name: getattr(self, name) for name in MachineWish.__struct_fields__}),)
         ports = ((wish, dict.fromkeys((*wish.ports, *self.ports))) for wish in self.differing)
         return tuple(msgspec.structs.replace(wish, ports=tuple(every)) for wish, every in ports)
+
+    def is_extra(self, rank: int) -> bool:
+        """A node beyond the gang, which comes and goes alone."""
+        return rank >= self.num_nodes
 
     def wish(self, offer: Offer) -> MachineWish:
         """What is asked of machines of this offer."""
@@ -131,7 +137,8 @@ class ClusterState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     offer: which one the cluster is on. lane: the one whose machines are the cluster's. lanes: what is being
     tried. cursor: the first offer not tried yet in this round. more: offers found after those of the plan.
-    blocks: what refusals have disproved, and until when.
+    blocks: what refusals have disproved, and until when. extra_round, extra_at: how often in a row no extra
+    nodes could be had, and when they are asked for again.
     """
 
     phase: str = "launching"
@@ -150,6 +157,8 @@ class ClusterState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     tried: tuple[dict[str, Any], ...] = ()
     draining_since: float | None = None
     up_at: float | None = None
+    extra_round: int = 0
+    extra_at: float | None = None
 
 
 class NodeSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -225,6 +234,20 @@ def gang_of(cluster: Record) -> list[str]:
     return [node_id(cluster.id, rank, lane) for rank in range(count)]
 
 
+def node_slot(cluster: Record, rank: int, lane: int, target: str = "RELEASED") -> Record:
+    """A new node slot without a machine; the cluster moves it when its lane has an offer."""
+    return Record(
+        id=node_id(cluster.id, rank, lane),
+        kind="node",
+        name=slot_name(rank, lane),
+        parent=cluster.id,
+        owner=cluster.owner,
+        status="PENDING",
+        target=target,
+        spec=msgspec.json.encode(NodeSpec(rank=rank, lane=lane)),
+    )
+
+
 def machine_of(state: NodeState) -> Machine:
     """The machine of a node, as last seen."""
     return Machine(
@@ -239,15 +262,17 @@ def machine_of(state: NodeState) -> Machine:
     )
 
 
-def adjustable(spec: ClusterSpec, offer: Offer, *, can_stop: bool, capped: bool) -> Adjustable:
-    """How the cluster's machines should be set.
+def adjustable(spec: ClusterSpec, offer: Offer, rank: int, *, can_stop: bool, capped: bool) -> Adjustable:
+    """How the machine of a node should be set.
 
     One that ends itself, for idleness or for want of money, stops and keeps its disk where that was asked: by
-    an autostop that does not go down, or by a budget, which ends time and no results.
+    an autostop that does not go down, or by a budget, which ends time and no results. An extra node keeps
+    nothing.
     """
     autostop = spec.autostop
-    keeps = not autostop.down if autostop is not None and autostop.idle_minutes >= 0 else capped
-    return Adjustable(on_shutdown="stop" if can_stop and keeps else "terminate", ports=spec.wish(offer).ports)
+    asked = not autostop.down if autostop is not None and autostop.idle_minutes >= 0 else capped
+    keeps = can_stop and asked and not spec.is_extra(rank)
+    return Adjustable(on_shutdown="stop" if keeps else "terminate", ports=spec.wish(offer).ports)
 
 
 def incarnation(record: Record, state: NodeState) -> int:
@@ -309,12 +334,26 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class DaskSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """workers: how many are wanted. threads, memory: of each. numbers: which; None is the first `workers`."""
+    """workers: how many are wanted. threads, memory: of each. numbers: which; None is the first `workers`.
+
+    per_node: the most on a node, with extra nodes for those that the cluster's own do not hold; None shares
+    the cluster's own nodes.
+    """
 
     workers: int
     threads: int = 1
     memory: str = "auto"
     numbers: tuple[int, ...] | None = None
+    per_node: int | None = None
+
+    @property
+    def members(self) -> tuple[int, ...]:
+        """The numbers of the workers."""
+        return self.numbers if self.numbers is not None else tuple(range(self.workers))
+
+    def rank_of(self, number: int, num_nodes: int) -> int:
+        """The node that a worker belongs to, on a cluster of so many own nodes."""
+        return number // self.per_node if self.per_node else number % num_nodes
 
 
 class DaskState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

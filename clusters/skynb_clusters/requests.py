@@ -36,7 +36,7 @@ from skynb_clusters import tls
 from skynb_clusters.core import Core
 from skynb_clusters.deciders.dask import scaled
 from skynb_clusters.deciders.money import LEAST_S
-from skynb_clusters.naming import dask_id, job_id, node_id, slot_name
+from skynb_clusters.naming import dask_id, job_id, node_id
 from skynb_clusters.offers import offer_from
 from skynb_clusters.records import (
     JOB_FINAL,
@@ -44,9 +44,9 @@ from skynb_clusters.records import (
     ClusterSpec,
     DaskSpec,
     JobSpec,
-    NodeSpec,
     Offer,
     gang_of,
+    node_slot,
     offer_of,
 )
 from skynb_clusters.rehearsal import as_simulated, rehearsed
@@ -224,9 +224,20 @@ class Desk:
         workers = request.workers if request.workers is not None else cluster.spec_as(ClusterSpec).num_nodes
         if not 0 <= workers <= 10_000 or request.threads < 1:
             raise SpecError("workers must be from 0 to 10000 and threads at least 1", where="workers")
-        spec = DaskSpec(workers=workers, threads=request.threads, memory=request.memory)
+        if request.per_node is not None and request.per_node < 1:
+            raise SpecError("a node holds at least one worker", where="per_node")
+        spec = DaskSpec(
+            workers=workers, threads=request.threads, memory=request.memory, per_node=request.per_node
+        )
         if (live := live_dask(tx, cluster)) is not None:
             old = live.spec_as(DaskSpec)
+            if request.per_node is None:
+                spec = msgspec.structs.replace(spec, per_node=old.per_node)
+            if spec.per_node != old.per_node:
+                raise ConflictError(
+                    f"Dask runs on {name!r} with {old.per_node or 'any number of'} workers a node",
+                    mend=f"`skynb dask down {name}` first",
+                )
             if (old.threads, old.memory) != (spec.threads, spec.memory):
                 raise ConflictError(
                     f"Dask runs on {name!r} with {old.threads} threads and {old.memory} memory a worker",
@@ -236,7 +247,7 @@ class Desk:
             tx.amend(live, spec=msgspec.structs.replace(spec, numbers=numbers))
             data = {"workers": workers, "retire": request.retire}
             tx.append(Event("dask.scale.asked", data), record=live.id, scope=cluster.id)
-            return (live.id,)
+            return (live.id, cluster.id)
         number = tx.highest("dask", parent=cluster.id) + 1
         record = Record(
             id=dask_id(cluster.id, number),
@@ -250,15 +261,16 @@ class Desk:
         )
         tx.insert(record)
         tx.append(Event("dask.asked", {"workers": workers}), record=record.id, scope=cluster.id)
-        return (record.id,)
+        return (record.id, cluster.id)
 
     def dask_down(self, tx: Transaction, name: str) -> Sequence[str]:
         """Move the cluster's Dask towards nothing left; without one, nothing happens."""
-        live = live_dask(tx, find_cluster(tx, name))
+        cluster = find_cluster(tx, name)
+        live = live_dask(tx, cluster)
         if live is None:
             return ()
         tx.move(Move(live.id, "ENDED"))
-        return (live.id,)
+        return (live.id, cluster.id)
 
     def prepare(self, config: dict[str, Any]) -> str:
         """What takes time and so stands outside the transaction: ask who has own offers, keep the files."""
@@ -427,6 +439,7 @@ class Desk:
             lanes=request.race,
             retry=request.retry,
             budget_micro=request.budget_micro,
+            hold_s=request.hold_s,
             **wished,
         )
 
@@ -450,7 +463,7 @@ class Desk:
             tx.set_budget(run_account(cluster_id), spec.budget_micro, by=user)
         for lane in range(spec.lanes):
             for rank in range(spec.num_nodes):
-                tx.insert(_slot(cluster, rank, lane))
+                tx.insert(node_slot(cluster, rank, lane))
         data = {
             "plan": chosen.hash,
             "nodes": spec.num_nodes,
@@ -464,6 +477,8 @@ class Desk:
         """What the budgets leave for a new cluster, None if nothing caps it; BudgetError if too little."""
         if not 1 <= request.race <= MOST_LANES:
             raise SpecError(f"{request.race} offers cannot be tried at a time", where="race", mend="1 to 8")
+        if request.hold_s is not None and request.hold_s < LEAST_S:
+            raise SpecError(f"money is held for at least {LEAST_S} s", where="hold_s")
         if request.budget_micro is not None and request.budget_micro <= 0:
             raise SpecError("a budget is more than nothing", where="budget")
         played = offer_from(chosen.choice).rehearsed  # it is bound by its own cap alone
@@ -577,20 +592,6 @@ def live_dask(tx: Transaction, cluster: Record) -> Record | None:
     """The cluster's Dask that is not ended nor meant to be."""
     found = tx.find_all("dask", parent=cluster.id)
     return next((record for record in found if record.target == "UP"), None)
-
-
-def _slot(cluster: Record, rank: int, lane: int) -> Record:
-    """A node slot without a machine; the cluster moves it when its lane has an offer."""
-    return Record(
-        id=node_id(cluster.id, rank, lane),
-        kind="node",
-        name=slot_name(rank, lane),
-        parent=cluster.id,
-        owner=cluster.owner,
-        status="PENDING",
-        target="RELEASED",
-        spec=msgspec.json.encode(NodeSpec(rank=rank, lane=lane)),
-    )
 
 
 def _family(cluster: Record, num_nodes: int, job: int | None) -> list[str]:

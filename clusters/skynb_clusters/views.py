@@ -34,7 +34,6 @@ from skynb_clusters.records import (
     NodeSpec,
     NodeState,
     Offer,
-    gang_of,
     offer_of,
 )
 
@@ -66,8 +65,7 @@ def cluster_infos(tx: Transaction, records: Sequence[Record]) -> list[ClusterInf
 def _cluster_info(record: Record, slots: Sequence[Record], money: Money) -> ClusterInfo:
     spec, state = record.spec_as(ClusterSpec), record.state_as(ClusterState)
     offer = offer_of(record)
-    gang = [slot for slot in slots if slot.spec_as(NodeSpec).lane == state.lane]
-    nodes = [_node_info(slot) for slot in sorted(gang, key=lambda slot: slot.spec_as(NodeSpec).rank)]
+    nodes = [_node_info(slot) for slot in _in_use(record, slots)]
     seen = [node.observed_at for node in nodes if node.observed_at is not None]
     return ClusterInfo(
         id=record.id,
@@ -76,11 +74,11 @@ def _cluster_info(record: Record, slots: Sequence[Record], money: Money) -> Clus
         target=record.target,
         reason=record.reason,
         owner=record.owner,
-        num_nodes=spec.num_nodes,
+        num_nodes=len(nodes),
         infra=infra_of(offer),
         instance_type=offer.instance_type,
         accelerators=accelerators_of(offer),
-        hourly_micro=offer.hourly_micro * spec.num_nodes,
+        hourly_micro=offer.hourly_micro * len(nodes),
         settled_micro=money.settled,
         reserved_micro=money.reserved,
         plan_hash=spec.plan_hash,
@@ -94,6 +92,19 @@ def _cluster_info(record: Record, slots: Sequence[Record], money: Money) -> Clus
         final=record.final,
         error=state.error,
     )
+
+
+def _in_use(cluster: Record, slots: Sequence[Record]) -> list[Record]:
+    """The slots of a cluster's own nodes, and of the extra ones that are there or on their way; by rank."""
+    spec, lane = cluster.spec_as(ClusterSpec), cluster.state_as(ClusterState).lane
+    places = [(slot.spec_as(NodeSpec), slot) for slot in slots]
+    found = [
+        (place.rank, slot)
+        for place, slot in places
+        if place.lane == lane
+        and (not spec.is_extra(place.rank) or slot.target == "UP" or slot.status not in {"PENDING", "ENDED"})
+    ]
+    return [slot for _, slot in sorted(found, key=lambda one: one[0])]
 
 
 def job_info(record: Record, cluster: str) -> JobInfo:
@@ -119,18 +130,18 @@ def job_info(record: Record, cluster: str) -> JobInfo:
 
 def cost_info(tx: Transaction, record: Record, now: float) -> CostInfo:
     """The bill of a cluster: what is settled, each second with its price in the ledger, and what runs on."""
-    spec = record.spec_as(ClusterSpec)
     offer = offer_of(record)
     money = tx.money(scope=record.id)
-    running = sum(_unsettled(child, now) for child in tx.children(record.id) if child.kind == "node")
+    slots = [child for child in tx.children(record.id) if child.kind == "node"]
+    running, count = sum(_unsettled(slot, now) for slot in slots), len(_in_use(record, slots))
     return CostInfo(
         cluster=record.name,
         id=record.id,
         status=record.status,
         infra=infra_of(offer),
         instance_type=offer.instance_type,
-        num_nodes=spec.num_nodes,
-        hourly_micro=offer.hourly_micro * spec.num_nodes,
+        num_nodes=count,
+        hourly_micro=offer.hourly_micro * count,
         node_seconds=tx.seconds(record.id) + running,
         running_micro=round(offer.hourly_micro * running / 3600),
         settled_micro=money.settled,
@@ -188,8 +199,8 @@ def budget_info(budget: Budget) -> BudgetInfo:
 def nodes_up(tx: Transaction, name: str) -> list[tuple[int, NodeState]]:
     """Rank and state of a cluster's nodes that are up; ConflictError where none is."""
     cluster = find_cluster(tx, name)
-    found = [tx.get(slot) for slot in gang_of(cluster)]
-    up = [slot for slot in found if slot is not None and slot.status == "UP"]
+    slots = [child for child in tx.children(cluster.id) if child.kind == "node"]
+    up = [slot for slot in _in_use(cluster, slots) if slot.status == "UP"]
     if not up:
         mend = f"`skynb start {name}` brings it up"
         raise ConflictError(f"no node of cluster {name!r} is up: it is {cluster.status}", mend=mend)

@@ -293,6 +293,7 @@ class Service:
             names=list(wanted(spec)[1:]),
             threads=spec.threads,
             memory=spec.memory,
+            per_node=spec.per_node,
             workers=list(state.workers),
             scheduler=state.scheduler,
             dashboard=state.dashboard,

@@ -7,33 +7,42 @@ import atexit
 import warnings
 import weakref
 from collections.abc import Collection, Mapping
+from operator import attrgetter
 from typing import Any
 
 from distributed.core import rpc
 from distributed.deploy.cluster import Cluster
+from distributed.protocol.pickle import dumps
 from distributed.security import Security
 from distributed.utils import format_dashboard_link
 
+from skynb.client.words import micro
 from skynb.dask import versions
 from skynb.dask.ground import Ground
 from skynb.dask.progress import Progress
-from skynb.errors import SkynbError
+from skynb.errors import SkynbError, SpecError
 from skynb.spec import Task
-from skynb.wire import AutostopRequest, DaskInfo
+from skynb.wire import AutostopRequest, DaskInfo, LaunchRequest
 
 CLOSE_SECONDS = 60.0
+HOLD_SECONDS = 3600.0  # a node's money at a time: one alone must not hold what others come for
 LOOK_SECONDS = 1.0  # between two looks whether the Dask that is waited for lives
 
 
 class SkyCluster(Cluster):
     """A `distributed` cluster whose scheduler and workers are services of the nodes' agents.
 
-    `SkyCluster("c")` attaches to cluster `c` and brings Dask up on it if it is not; it never rents anything.
-    Without a name, a cluster of `nodes` nodes is launched and taken down again on `close()`, at the end of
-    the process, or when nobody has used it for `idle_minutes`.
+    `SkyCluster("c")` attaches to cluster `c` and brings Dask up on it if it is not; it rents nothing unless
+    `workers_per_node` is given. Without a name, a cluster is launched, and taken down again on `close()`, at
+    the end of the process, or when nobody has used it for `idle_minutes`. Its nodes are rented as workers
+    need them and given back as these go, by `scale`, by `adapt` or one by one; with `nodes` there are so many
+    from the first to the last, which the workers share.
 
-    n_workers: default one a node, or as many as run already. threads, memory: of each worker; those of a
-    Dask that runs already win. infra: where to launch. task_options: more fields of the task, as in its YAML
+    n_workers: default one a node, or as many as run already. gpus: of each node that is launched, as
+    `"A100:1"`; each worker gets its own. workers_per_node: default one for each GPU, else one. adapt: the
+    least and the most workers, `(0, 20)`, or the options of `distributed`'s `Adaptive`. threads, memory: of
+    each worker; those of a Dask that runs already win. infra: where to launch. budget: US dollars that the
+    launched cluster may cost in all. task_options: more fields of the task, as in its YAML
     (`{"resources": {"cpus": "8+"}}`). shutdown_on_close: whether `close()` ends what is there (the cluster if
     it was launched here, else Dask); default: only if it was launched here. timeout: seconds until nodes,
     scheduler and workers must be there. Raises SkynbError; what was launched is ended then.
@@ -44,10 +53,14 @@ class SkyCluster(Cluster):
         name: str | None = None,
         *,
         n_workers: int | None = None,
-        nodes: int = 1,
+        gpus: str | None = None,
+        adapt: tuple[int, int] | Mapping[str, Any] | None = None,
+        nodes: int | None = None,
+        workers_per_node: int | None = None,
         threads: int = 1,
         memory: str = "auto",
         infra: str = "local",
+        budget: float | None = None,
         task_options: Mapping[str, Any] | None = None,
         idle_minutes: float | None = 30.0,
         shutdown_on_close: bool | None = None,
@@ -57,9 +70,15 @@ class SkyCluster(Cluster):
         quiet: bool = False,
     ) -> None:
         self._launches = name is None
-        self._task = _task(nodes, infra, task_options or {}) if self._launches else None
+        self._task = _task(nodes, gpus, infra, task_options or {}) if self._launches else None
+        self._budget_micro = None if budget is None else micro(budget, "budget")
         self._idle_minutes = idle_minutes
-        self._asked = (n_workers, threads, memory)
+        self._adapt = _adaptive(adapt)
+        if n_workers is None:
+            n_workers = self._adapt.get("minimum")
+        if self._task is not None and nodes is None and workers_per_node is None:
+            workers_per_node = _workers_on(self._task)
+        self._asked = (n_workers, threads, memory, workers_per_node)
         self._timeout = timeout
         self.shutdown_on_close = self._launches if shutdown_on_close is None else shutdown_on_close
         self.security: Security | None = None
@@ -92,6 +111,12 @@ class SkyCluster(Cluster):
     def scale(self, n: int) -> Any:
         """Ask for `n` workers in all, and return. Those that go hand over their data first."""
         return self.sync(self._scale, n)
+
+    def adapt(self, *args: Any, **options: Any) -> Any:
+        """Let Dask ask for workers by load, from `minimum` to `maximum`; a node goes when all on it may."""
+        if self._dask is not None and self._dask.per_node:
+            options.setdefault("worker_key", attrgetter("host"))
+        return super().adapt(*args, **options)
 
     def scale_up(self, n: int) -> Any:
         """Ask for at least `n` workers in all."""
@@ -127,6 +152,8 @@ class SkyCluster(Cluster):
                 retryable="yes",
             ) from error
         _LIVE.add(self)
+        if self._adapt:
+            self.adapt(**self._adapt)
         self._progress.end(f"{self.name}: Dask is up with {len(self.workers)} workers")
 
     async def _bring_up(self, deadline: float) -> None:
@@ -135,20 +162,39 @@ class SkyCluster(Cluster):
             autostop = None
             if self._idle_minutes is not None:
                 autostop = AutostopRequest(idle_minutes=self._idle_minutes, down=True)
-            await self._ground.launch(*self._task, autostop)
+            config, secrets = self._task.to_wire()
+            await self._ground.launch(self._request(config, secrets, autostop))
             self.name = self._ground.name
         running = await self._ground.dask()
-        n_workers, threads, memory = self._asked
+        n_workers, threads, memory, per_node = self._asked
         if running is None:
             await self._ground.until_up(self._progress.say, deadline)
-            await self._ground.ask(n_workers, threads, memory)
-        elif n_workers is not None and n_workers != running.wanted:
-            await self._ground.ask(n_workers, running.threads, running.memory)
-        self._dask = await self._ground.until_scheduler(self._progress.say, deadline)
-        self.security = _security(self._dask.tls)
-        self._dask.tls = {}
+            first = 0 if per_node else n_workers  # no more is rented for a Dask that cannot be worked with
+            await self._ground.ask(first, threads, memory, per_node=per_node)
+            n_workers = 1 if per_node and n_workers is None else n_workers
+        self._dask = dask = await self._ground.until_scheduler(self._progress.say, deadline)
+        await self._meet(dask)
+        unlike = per_node not in {None, dask.per_node}  # the server says why that cannot be
+        if unlike or n_workers not in {None, dask.wanted}:
+            await self._ask(dask.wanted if n_workers is None else n_workers, [])
+
+    def _request(
+        self, config: dict[str, Any], secrets: dict[str, str], autostop: AutostopRequest | None
+    ) -> LaunchRequest:
+        return LaunchRequest(
+            task=config,
+            secrets=secrets,
+            autostop=autostop,
+            budget_micro=self._budget_micro,
+            hold_s=HOLD_SECONDS if self._asked[-1] else None,
+        )
+
+    async def _meet(self, dask: DaskInfo) -> None:
+        """A connection to the scheduler; ConflictError where this process cannot work with it."""
+        self.security = _security(dask.tls)
+        dask.tls = {}
         connection_args = self.security.get_connection_args("client")
-        self.scheduler_comm = rpc(self._dask.scheduler, connection_args=connection_args)
+        self.scheduler_comm = rpc(dask.scheduler, connection_args=connection_args)
         theirs = versions.of_scheduler(await self.scheduler_comm.versions())
         if warning := versions.compare(versions.ours(), theirs):
             warnings.warn(warning, stacklevel=2)
@@ -176,11 +222,20 @@ class SkyCluster(Cluster):
     async def _scale(self, n: int) -> None:
         retire: list[str] = []
         if fewer := max(0, len(self.workers) - n):
-            idle = await self.scheduler_comm.workers_to_close(n=fewer, attribute="name")
-            young = sorted(self.workers, key=_number, reverse=True)
-            retire = list(dict.fromkeys([*map(str, idle), *young]))[:fewer]
+            retire = await self._going(fewer)
             await self.scheduler_comm.retire_workers(names=retire, remove=True, close_workers=True)
         await self._ask(n, retire)
+
+    async def _going(self, count: int) -> list[str]:
+        """Names of the workers to let go: the idle, then the young; first those whose going ends a node."""
+        per_node = self._dask.per_node if self._dask else None
+        key = dumps(attrgetter("host")) if per_node else None  # a node goes when it is empty
+        idle = await self.scheduler_comm.workers_to_close(n=count, key=key, attribute="name")
+        young = sorted(self.workers, key=_number, reverse=True)
+        going = list(dict.fromkeys([*map(str, idle), *young]))
+        if per_node:
+            going.sort(key=lambda name: _number(name) < per_node)  # the head stays in any case
+        return going[:count]
 
     async def _let_go(self, names: list[str]) -> None:
         going = [name for name in self.workers if name in names]
@@ -189,8 +244,9 @@ class SkyCluster(Cluster):
     async def _ask(self, workers: int, retire: list[str]) -> None:
         if self._dask is None:
             raise SkynbError("the cluster is not started yet", mend="Await it first")
-        asked = await self._ground.ask(workers, self._dask.threads, self._dask.memory, retire)
-        self._dask.names = asked.names
+        dask = self._dask
+        asked = await self._ground.ask(workers, dask.threads, dask.memory, retire, per_node=self._asked[-1])
+        dask.names, dask.wanted = asked.names, asked.wanted
 
     async def _close(self) -> None:
         if self.status.name == "closed":
@@ -227,12 +283,30 @@ def _end_with_the_process() -> None:
                 warnings.warn(f"cluster {cluster.name!r} is still there: {error}", stacklevel=1)
 
 
-def _task(nodes: int, infra: str, options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """The task that is launched, and its secrets: nodes, and nothing to run."""
+def _task(nodes: int | None, gpus: str | None, infra: str, options: Mapping[str, Any]) -> Task:
+    """The task that is launched: nodes, and nothing to run."""
     more = dict(options)
-    resources = {"infra": infra, **more.pop("resources", {})}
-    task = Task.from_yaml_config({"num_nodes": nodes, "resources": resources, **more})
-    return task.to_wire()
+    resources = {"infra": infra, **({"accelerators": gpus} if gpus else {}), **more.pop("resources", {})}
+    return Task.from_yaml_config({"num_nodes": nodes or 1, "resources": resources, **more})
+
+
+def _workers_on(task: Task) -> int:
+    """Workers on a node: one for each GPU, by the alternative with the fewest, or one."""
+    _, items = task.resources.alternatives()
+    counts = [item.accelerators[0].count if item.accelerators else 0 for item in items]
+    return max(1, int(min(counts)))
+
+
+def _adaptive(asked: tuple[int, int] | Mapping[str, Any] | None) -> dict[str, Any]:
+    """The options of Dask's adaptive scaling; SpecError for what is none."""
+    if asked is None or isinstance(asked, Mapping):
+        return dict(asked or {})
+    least, most = asked
+    if not 0 <= least <= most:
+        raise SpecError(
+            f"{asked} is not the least and the most workers", where="adapt", mend="As adapt=(0, 20)"
+        )
+    return {"minimum": least, "maximum": most}
 
 
 def _security(tls: Mapping[str, str]) -> Security:

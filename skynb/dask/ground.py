@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from skynb.client.http import Connection, segment
 from skynb.errors import NotFoundError, SkynbError, error_from_dict
-from skynb.wire import AutostopRequest, ClusterInfo, DaskInfo, DaskRequest, LaunchAnswer, LaunchRequest
+from skynb.wire import ClusterInfo, DaskInfo, DaskRequest, LaunchAnswer, LaunchRequest
 
 T = TypeVar("T")
 
@@ -27,11 +27,8 @@ class Ground:
         self._connection = Connection()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="skynb-dask")
 
-    async def launch(
-        self, task: dict[str, Any], secrets: dict[str, str], autostop: AutostopRequest | None
-    ) -> None:
+    async def launch(self, request: LaunchRequest) -> None:
         """Ask for a new cluster under a free name, which becomes `name`."""
-        request = LaunchRequest(task=task, secrets=secrets, autostop=autostop)
         answer = await self._call("POST", "/clusters", LaunchAnswer, request)
         self.name = answer.cluster
 
@@ -60,10 +57,18 @@ class Ground:
         return None if found.status in {"ENDING", "ENDED"} else found
 
     async def ask(
-        self, workers: int | None, threads: int, memory: str, retire: Sequence[str] = ()
+        self,
+        workers: int | None,
+        threads: int,
+        memory: str,
+        retire: Sequence[str] = (),
+        *,
+        per_node: int | None = None,
     ) -> DaskInfo:
         """Bring Dask up or scale it; durable when this returns."""
-        request = DaskRequest(workers=workers, threads=threads, memory=memory, retire=list(retire))
+        request = DaskRequest(
+            workers=workers, threads=threads, memory=memory, retire=list(retire), per_node=per_node
+        )
         return await self._call("POST", self._path("/dask"), DaskInfo, request)
 
     async def until_scheduler(self, tell: Callable[[str], None], deadline: float) -> DaskInfo:

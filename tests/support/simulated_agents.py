@@ -21,6 +21,7 @@ from skynb_clusters.providers.sim.provider import NOTICE_S
 from skynb_clusters.providers.sim.units import Unit
 from skynb_clusters.providers.sim.world import World
 
+_LOOKS = {Methods.STATUS, Methods.SERVICE_LIST}
 Point = Callable[[str, Callable[[], Any]], Any]
 STARTED_IN = 3.0  # seconds from a submit to the first line of a job
 
@@ -74,10 +75,12 @@ class Agent:
     autostop_at: float = 0.0
     paid_until: float | None = None
     paid_end: str = "down"
+    services: dict[str, str] = field(default_factory=dict)
 
     @property
     def working(self) -> bool:
-        return any(job.state not in FINAL_STATES for job in self.jobs.values())
+        serves = "RUNNING" in self.services.values()
+        return serves or any(job.state not in FINAL_STATES for job in self.jobs.values())
 
 
 class Agents:
@@ -202,6 +205,18 @@ class Agents:
         agent.paid_end = params["paid_end"]
         return {}
 
+    def _start_service(self, _machine: str, agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
+        agent.services[params["name"]], agent.busy_at = "RUNNING", self.now()
+        return {}
+
+    def _stop_service(self, _machine: str, agent: Agent, params: Mapping[str, Any]) -> dict[str, Any]:
+        agent.services[params["name"]], agent.busy_at = "STOPPED", self.now()
+        return {}
+
+    def _services(self, _machine: str, agent: Agent, _params: Mapping[str, Any]) -> dict[str, Any]:
+        states = agent.services.items()
+        return {"services": [{"name": name, "state": state, "exit_code": None} for name, state in states]}
+
     _METHODS: ClassVar[dict[str, Callable[..., Any]]] = {
         Methods.SUBMIT: _submit,
         Methods.CANCEL: _cancel,
@@ -210,6 +225,9 @@ class Agents:
         Methods.AUTOSTOP_SET: _set_autostop,
         Methods.STATUS: _status,
         Methods.LEASE_RENEW: _renew,
+        Methods.SERVICE_START: _start_service,
+        Methods.SERVICE_STOP: _stop_service,
+        Methods.SERVICE_LIST: _services,
     }
 
     def _go_on(self, agent: Agent, job: Job, now: float) -> None:
@@ -248,9 +266,10 @@ class Agents:
         )
 
     def _peers(self, head: Agent) -> list[Agent]:
-        """The agents of this cluster that run, by rank."""
+        """The agents of this cluster's gang that run, by rank; an extra node's agent heads itself."""
         found = [self.living(machine) for machine in self._of[head.config["cluster_id"]]]
-        return sorted((one for one in found if one), key=lambda one: int(one.config["rank"]))
+        gang = [one for one in found if one and (one.name == head.name or one.config["role"] == "worker")]
+        return sorted(gang, key=lambda one: int(one.config["rank"]))
 
     def _rebooted(self, agent: Agent) -> None:
         for job in agent.jobs.values():
@@ -316,7 +335,7 @@ class Hub:
             except KeyError as error:
                 raise AgentError(f"{method} is not known: {error}") from error
 
-        return deed() if method == Methods.STATUS else self._agents.point(f"agent {method}", deed)
+        return deed() if method in _LOOKS else self._agents.point(f"agent {method}", deed)
 
     def pass_time(self) -> None:
         """Say what changed, as links and pushes do."""
@@ -382,7 +401,7 @@ class Pumps:
 
 
 class SimulatedTransport:
-    """The way to a simulated machine: the only program it runs is the one that starts its agent."""
+    """The way to a simulated machine: it runs the program that starts its agent, and shows Dask's card."""
 
     python: Sequence[str] = ("python3",)
     root = "/skynb"
@@ -393,14 +412,32 @@ class SimulatedTransport:
         self._agents = agents
         self.machine = machine
 
-    def exec(self, argv: Sequence[str]) -> StartProcess:
+    def exec(self, argv: Sequence[str]) -> StartProcess | Answered:
         unit = self._agents.world.unit(self.machine)
         if unit is None or unit.state != "running" or not _reachable(unit):
             raise ProviderError(f"{self.machine} cannot be reached", retryable="unknown")
+        if argv[0] == "rm":
+            return Answered(b"")
+        if argv[0] == "cat":
+            return Answered(json.dumps({"address": f"tls://{self.machine}", "services": {}}).encode())
         return StartProcess(lambda config: self._agents.start(self.machine, config), self._agents.point)
 
     def connect(self, target: str) -> Channel:
         raise ProviderError(f"no answer at {target}", retryable="unknown")
+
+
+class Answered:
+    """A program that has ended, and what it printed."""
+
+    def __init__(self, printed: bytes) -> None:
+        self.stdin = io.BytesIO()
+        self.stdout = io.BytesIO(printed)
+
+    def wait(self, timeout: float | None = None) -> int:
+        return 0
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 class StartProcess:

@@ -28,6 +28,7 @@ from skynb.spec import Task
 from skynb.wire import (
     AutostopRequest,
     CancelRequest,
+    DaskRequest,
     ExecRequest,
     LaunchRequest,
     LeaseInfo,
@@ -45,7 +46,8 @@ from skynb_clusters.providers.sim.faults import Fault
 from skynb_clusters.providers.sim.units import Memory, Terms
 from skynb_clusters.providers.sim.world import FOREIGN_OWNER, World
 from skynb_clusters.rebuild import Rebuilder, Rebuilding
-from skynb_clusters.requests import Desk
+from skynb_clusters.records import DaskState
+from skynb_clusters.requests import Desk, live_dask
 from skynb_jobs.deciders.line import Limits
 from skynb_jobs.floor import managed_kinds
 from skynb_jobs.line import Line
@@ -168,6 +170,20 @@ class Simulation:
     def cancel(self, name: str) -> None:
         self._ask(lambda desk, tx: desk.cancel(tx, name, CancelRequest(all=True))[1])
 
+    def dask(self, name: str, workers: int, per_node: int = 1) -> None:
+        """Dask with so many workers, of which a node holds no more than some."""
+        self._ask(lambda desk, tx: desk.dask_up(tx, name, DaskRequest(workers=workers, per_node=per_node)))
+
+    def dask_down(self, name: str) -> None:
+        self._ask(lambda desk, tx: desk.dask_down(tx, name))
+
+    def workers(self, name: str) -> int:
+        """How many workers the living Dask of a cluster runs, as its record says; -1 without one."""
+        with self.ledger.read() as tx:
+            cluster = tx.find("cluster", name)
+            live = live_dask(tx, cluster) if cluster is not None else None
+            return len(live.state_as(DaskState).workers) if live is not None else -1
+
     def autostop(self, name: str, minutes: float, *, down: bool = False) -> None:
         request = AutostopRequest(idle_minutes=minutes, down=down)
         self._ask(lambda desk, tx: desk.autostop(tx, name, request))
@@ -219,7 +235,7 @@ class Simulation:
 
     def managed_jobs(self, name: str) -> list[Record]:
         with self.ledger.read() as tx:
-            return tx.page("managed", Filter(titles=(name,)), 10_000)
+            return [job for job in reversed(tx.find_all("managed", live=False)) if job.title == name]
 
     def _newest(self, name: str) -> str:
         """The number of the newest managed job of that name, empty if there is none."""

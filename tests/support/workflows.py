@@ -46,6 +46,10 @@ WORKFLOWS = (
     Workflow("start", (*UP, ("stop",), ("await", "STOPPED"), ("start",), ("await", "UP"))),
     Workflow("down with a job", (("launch", {"run": "sleep 900"}), ("await running",))),
     Workflow("cancel", (("launch", {"run": "sleep 900"}), ("await running",), ("cancel",), ("await jobs",))),
+    Workflow(
+        "dask that grows and shrinks",
+        (*UP, ("dask", 3), ("await workers", 3), ("dask", 1), ("await nodes", 1), ("dask", 2)),
+    ),
     Workflow("autostop", (*UP, ("autostop", 1), ("await", "STOPPED"))),
     Workflow("autodown", (*UP, ("autostop", 1, True), ("await", "TERMINATED"))),
     Workflow(
@@ -133,7 +137,18 @@ def _do(simulation: Simulation, verb: str, *words: Any) -> None:
         simulation.until(lambda: any(job.status == "RUNNING" for job in simulation.jobs(NAME)))
     elif verb == "await hurt":
         simulation.until(lambda: "`start` repairs it" in getattr(simulation.cluster(NAME), "reason", ""))
-    elif verb == "autostop":
+    elif verb == "await workers":
+        simulation.until(lambda: simulation.workers(NAME) == words[0])
+    elif verb == "await nodes":
+        simulation.until(lambda: len(simulation.living()) == words[0])
+    else:
+        _ask(simulation, verb, *words)
+
+
+def _ask(simulation: Simulation, verb: str, *words: Any) -> None:
+    if verb == "autostop":
         simulation.autostop(NAME, words[0], down=words[1:] == (True,))
+    elif verb == "dask":
+        simulation.dask(NAME, words[0])
     else:
         {"stop": simulation.stop, "start": simulation.start, "cancel": simulation.cancel}[verb](NAME)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from skynb.control.records import Decision, Event, Move, Record
+from skynb_clusters.deciders.extras import extras, unwanted
 from skynb_clusters.deciders.launching import alone, launch
 from skynb_clusters.deciders.views import ClusterView, JobSeen, NodeSeen, moves
 from skynb_clusters.records import (
@@ -42,6 +43,8 @@ def _init(record: Record, view: ClusterView, now: float) -> Decision:
     if view.state.phase != "ready":
         if searching := launch(record, view, now):
             return searching
+    elif freeing := unwanted(view):
+        return Decision(moves=freeing)
     elif any(_hurt(node) for node in nodes):
         return _degraded(record, view)
     elif starting := moves(nodes, "UP"):
@@ -119,6 +122,8 @@ def _up(record: Record, view: ClusterView, now: float) -> Decision:
     wanted = view.spec.autostop
     if wanted != view.state.autostop_applied:
         return Decision(effects=(SetAutostop(wanted or Autostop(idle_minutes=-1)),), wake_in=2.0)
+    if changing := extras(record, view, now):
+        return changing
     working = any(item.kind == "job" for item in view.work)  # also one that no agent has heard of yet
     if view.idle and view.idle.due and wanted is not None and wanted.idle_minutes >= 0 and not working:
         target = "TERMINATED" if wanted.down else "STOPPED"
@@ -134,9 +139,10 @@ def _stopping(record: Record, view: ClusterView, now: float) -> Decision:
         return Decision(status="INIT", state=calm, moves=moves(view.gang, "UP"), wake_in=0.001)
     if waiting := _drain(view, now):
         return waiting
-    if halting := (*moves(view.gang, "STOPPED"), *moves(view.others, "ENDED")):
+    extra = moves(view.extras, "RELEASED")
+    if halting := (*moves(view.gang, "STOPPED"), *extra, *moves(view.others, "ENDED")):
         return Decision(moves=halting)
-    if any(node.status not in {"STOPPED", "PENDING"} for node in view.gang):
+    if any(node.status not in {"STOPPED", "PENDING"} for node in (*view.gang, *view.extras)):
         return Decision()
     calm = msgspec.structs.replace(
         alone(view.state), draining_since=None, configured=(), autostop_applied=None
@@ -146,7 +152,7 @@ def _stopping(record: Record, view: ClusterView, now: float) -> Decision:
 
 def _stopped(record: Record, view: ClusterView, now: float) -> Decision:
     if record.target != "UP":
-        return Decision()
+        return Decision(moves=unwanted(view))
     phase = "launching" if view.state.up_at is None else "ready"  # once up, its disks hold the user's data
     waking = msgspec.structs.replace(view.state, phase=phase, draining_since=None, configured=())
     return Decision(status="INIT", reason="", state=waking, moves=moves(view.gang, "UP"))

@@ -84,8 +84,9 @@ def rebuild(
         others = [relic.name for relic in family if relic.name not in chosen]
         left |= dict.fromkeys(others, "another machine is this node, and newer or further")
         count = _count(gang)
-        if blind and len(gang) < count:
-            why = f"{len(gang)} of {count} nodes of its cluster are seen, and not everything can be seen now"
+        there = sum(rank < count for rank in gang)
+        if blind and there < count:
+            why = f"{there} of {count} nodes of its cluster are seen, and not everything can be seen now"
             left |= dict.fromkeys(chosen, why)
         else:
             rebuilt.append(_rebuilt(cluster_id, lane, gang, count, lease, now))
@@ -108,8 +109,8 @@ def _worth(relic: Relic) -> tuple[bool, int, str]:
 
 
 def _count(gang: Mapping[int, Relic]) -> int:
-    told = [_number(relic.machine.tags, "skynb-nodes") or 1 for relic in gang.values()]
-    return max(*told, max(gang) + 1)
+    told = [_number(relic.machine.tags, "skynb-nodes") for relic in gang.values()]
+    return max((count for count in told if count), default=max(gang) + 1)
 
 
 def _rebuilt(
@@ -117,8 +118,9 @@ def _rebuilt(
 ) -> Rebuilt:
     first = gang[min(gang)]
     tags = first.machine.tags
-    off = all(relic.machine.state in _OFF for relic in gang.values())
-    heard = [relic.greeting for relic in gang.values() if _own(relic)]
+    own = [relic for rank, relic in gang.items() if rank < count]
+    off = bool(own) and all(relic.machine.state in _OFF for relic in own)
+    heard = [relic.greeting for relic in own if _own(relic)]
     head = next((greeting for greeting in heard if greeting and greeting.jobs is not None), None)
     autostop = _autostop(head)
     offer = _offer(first)
@@ -149,7 +151,7 @@ def _rebuilt(
     )
     nodes = tuple(
         _node(cluster, rank, lane, gang[rank], now) if rank in gang else _missing(cluster, rank, lane, now)
-        for rank in range(count)
+        for rank in sorted({*range(count), *gang})  # extra ones go at once: what wanted them is not known
     )
     names = tuple(relic.name for relic in gang.values())
     return Rebuilt(cluster, nodes, names, tags.get("skynb-authority", ""), budget)

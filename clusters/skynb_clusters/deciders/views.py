@@ -25,12 +25,13 @@ class NodeSeen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobSeen(msgspec.Struct, frozen=True, kw_only=True):
-    """A job, a kernel or a Dask cluster below this cluster that is not final."""
+    """A job, a kernel or a Dask cluster below this cluster that is not final. extras: nodes that it wants."""
 
     id: str
     kind: str
     target: str
     secrets: str = ""
+    extras: tuple[int, ...] = ()
 
 
 class Idle(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +61,16 @@ class ClusterView(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def gang(self) -> tuple[NodeSeen, ...]:
-        """The cluster's own nodes, without what raced with them."""
+        """The cluster's own nodes, without what raced with them and without extra nodes."""
+        return tuple(node for node in self._lane if not self.spec.is_extra(node.rank))
+
+    @property
+    def extras(self) -> tuple[NodeSeen, ...]:
+        """Nodes beyond the gang."""
+        return tuple(node for node in self._lane if self.spec.is_extra(node.rank))
+
+    @property
+    def _lane(self) -> tuple[NodeSeen, ...]:
         return tuple(node for node in self.nodes if node.lane == self.state.lane)
 
     @property

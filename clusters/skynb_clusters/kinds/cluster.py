@@ -16,6 +16,7 @@ from skynb_clusters.naming import job_id
 from skynb_clusters.records import (
     ClusterSpec,
     ClusterState,
+    DaskSpec,
     DropKept,
     FindOffers,
     JobSpec,
@@ -49,12 +50,12 @@ class ClusterKind:
             (child for child in children if child.kind == "node"), key=lambda c: _place(c.spec_as(NodeSpec))
         )
         spec, state = record.spec_as(ClusterSpec), record.state_as(ClusterState)
-        gang = [slot.state_as(NodeState) for slot in slots if slot.spec_as(NodeSpec).lane == state.lane]
+        gang = [slot.state_as(NodeState) for slot in slots if slot.id in gang_of(record)]
         return ClusterView(
             spec=spec,
             state=state,
             nodes=tuple(_node(slot) for slot in slots),
-            work=tuple(_work(child) for child in children if child.kind != "node" and not child.final),
+            work=tuple(_work(child, spec) for child in children if child.kind != "node" and not child.final),
             strange=self._strange(record, children),
             idle=await self._idle(record) if record.status == "UP" else None,
             wiring=(*(node.address for node in gang), str(gang[0].head_port), *spec.peers),
@@ -170,6 +171,11 @@ def _node(slot: Record) -> NodeSeen:
     )
 
 
-def _work(child: Record) -> JobSeen:
+def _work(child: Record, cluster: ClusterSpec) -> JobSeen:
     secrets = child.spec_as(JobSpec).secrets if child.kind == "job" else ""
-    return JobSeen(id=child.id, kind=child.kind, target=child.target, secrets=secrets)
+    extras: tuple[int, ...] = ()
+    if child.kind == "dask" and child.target == "UP":
+        spec = child.spec_as(DaskSpec)
+        ranks = {spec.rank_of(number, cluster.num_nodes) for number in spec.members}
+        extras = tuple(sorted(filter(cluster.is_extra, ranks)))
+    return JobSeen(id=child.id, kind=child.kind, target=child.target, secrets=secrets, extras=extras)

@@ -13,9 +13,19 @@ from skynb.control.records import Decision, Effect, Record
 from skynb.errors import ProviderError
 from skynb_agent.protocol import Codes, Methods
 from skynb_clusters.contract import Transport
-from skynb_clusters.deciders.dask import SCHEDULER, DaskView, decide_dask, wanted, worker_number
+from skynb_clusters.deciders.dask import SCHEDULER, DaskView, decide_dask, wanted, worker_name
+from skynb_clusters.kinds.node import devices
 from skynb_clusters.links import AgentError
-from skynb_clusters.records import ApplyDask, ClusterSpec, DaskSpec, DaskState, NodeState, gang_of, head_of
+from skynb_clusters.records import (
+    ApplyDask,
+    ClusterSpec,
+    ClusterState,
+    DaskSpec,
+    DaskState,
+    NodeSpec,
+    NodeState,
+    head_of,
+)
 
 if TYPE_CHECKING:
     from skynb_clusters.core import Core
@@ -25,6 +35,7 @@ DEATH_SECONDS = 60
 GRACE_S = 3
 DASHBOARD_HOST = "127.0.0.1"
 _ALIVE = {"RUNNING", "STOPPING"}
+Services = dict[int, list[dict[str, Any]]]  # as the agents list them, by the rank of their node
 
 
 class DaskKind:
@@ -44,16 +55,22 @@ class DaskKind:
         phase: Literal["up", "waiting", "gone"] = "up" if cluster.status == "UP" else "waiting"
         if head.status in {"PENDING", "ENDED", "STOPPED"} and cluster.target != "UP":
             phase = "gone"
-        seen = await self._seen(gang_of(cluster))
+        nodes = await self._nodes(cluster)
+        seen = await self._seen(nodes)
         spec, state = record.spec_as(DaskSpec), record.state_as(DaskState)
-        if seen is None:
+        if 0 not in seen or (record.target == "ENDED" and seen.keys() != nodes.keys()):
             return DaskView(spec=spec, state=state, cluster=phase)
-        ended = [service for service in seen if service["state"] == "EXITED"]
+        services = [service for some in seen.values() for service in some]
+        ended = [service for service in services if service["state"] == "EXITED"]
+        own = cluster.spec_as(ClusterSpec).num_nodes
+        away = [number for number in spec.members if spec.rank_of(number, own) not in seen]
         return DaskView(
             spec=spec,
             state=state,
             cluster=phase,
-            running=tuple(str(service["name"]) for service in seen if service["state"] in _ALIVE),
+            running=tuple(str(service["name"]) for service in services if service["state"] in _ALIVE),
+            away=tuple(worker_name(number) for number in away),
+            why=cluster.reason,
             unused=any(item["name"] == SCHEDULER and item["exit_code"] == 0 for item in ended),
         )
 
@@ -65,33 +82,40 @@ class DaskKind:
         cluster = await self._core.get(scope)
         if cluster is None:
             raise ProviderError(f"{record.id} has no cluster in the ledger")
-        nodes = gang_of(cluster)
+        nodes = await self._nodes(cluster)
+        seen = await self._seen(nodes)
         if isinstance(effect, ApplyDask):
-            return await self._apply(record, nodes, cluster.spec_as(ClusterSpec))
-        await self._stop_others(nodes, keep=set())
+            there = {rank: nodes[rank] for rank in seen}
+            return await self._apply(record, there, seen, cluster.spec_as(ClusterSpec))
+        await self._stop_others(nodes, seen, keep=set())
         return None
 
-    async def _apply(self, record: Record, nodes: list[str], cluster: ClusterSpec) -> dict[str, Any]:
+    async def _apply(
+        self, record: Record, nodes: dict[int, str], seen: Services, cluster: ClusterSpec
+    ) -> dict[str, Any]:
         """Scheduler first, then the workers; safe to do again, and what runs as it should is left alone."""
         spec = record.spec_as(DaskSpec)
+        if 0 not in nodes:
+            raise ProviderError("the head does not answer")
         address, dashboard = await self._scheduler(record, nodes[0], cluster)
-        await self._stop_others(nodes, keep=set(wanted(spec)))
-        workers = wanted(spec)[1:]
+        await self._stop_others(nodes, seen, keep=set(wanted(spec)))
+        ranks = {number: spec.rank_of(number, cluster.num_nodes) for number in spec.members}
+        there = [number for number, rank in ranks.items() if rank in nodes]
         await asyncio.gather(
-            *(
-                self._worker(record, nodes[worker_number(name) % len(nodes)], name, address)
-                for name in workers
-            )
+            *(self._worker(spec, cluster, nodes[ranks[number]], number, address) for number in there)
         )
+        workers = tuple(worker_name(number) for number in there)
         state = DaskState(scheduler=address, dashboard=dashboard, workers=workers)
         return dict(msgspec.to_builtins(state))
 
-    async def _stop_others(self, nodes: list[str], keep: set[str]) -> None:
+    async def _stop_others(self, nodes: dict[int, str], seen: Services, keep: set[str]) -> None:
         """Answered when nothing is left of them: the agent ends their whole process groups."""
         stops = [
-            self._core.hub.call(node, Methods.SERVICE_STOP, {"name": service["name"], "grace_s": GRACE_S})
-            for node in nodes
-            for service in await self._services(node)
+            self._core.hub.call(
+                nodes[rank], Methods.SERVICE_STOP, {"name": service["name"], "grace_s": GRACE_S}
+            )
+            for rank, services in seen.items()
+            for service in services
             if service["state"] in _ALIVE and service["name"] not in keep
         ]
         await asyncio.gather(*stops)
@@ -131,18 +155,20 @@ class DaskKind:
                 )
             await asyncio.sleep(0.1)
 
-    async def _worker(self, record: Record, node: str, name: str, scheduler: str) -> None:
-        spec = record.spec_as(DaskSpec)
+    async def _worker(
+        self, spec: DaskSpec, cluster: ClusterSpec, node: str, number: int, scheduler: str
+    ) -> None:
+        name = worker_name(number)
         transport, state = await self._node(node)
         command = [*_dask(transport, "worker"), scheduler, "--name", name, "--no-nanny", "--no-dashboard"]
         command += ["--host", state.address, "--protocol", "tls", "--nthreads", str(spec.threads)]
         command += ["--memory-limit", spec.memory, "--death-timeout", str(DEATH_SECONDS)]
         command += ["--local-directory", f"{transport.root}/dask"]
-        await self._start(node, name, command)
+        await self._start(node, name, command, _gpus_of(number, spec, devices(transport, cluster)))
 
-    async def _start(self, node: str, name: str, argv: list[str]) -> None:
+    async def _start(self, node: str, name: str, argv: list[str], env: dict[str, str] | None = None) -> None:
         """Start, or leave alone what runs with these arguments. Dask is work: its node is not idle."""
-        params = {"name": name, "argv": argv, "env": {}, "idle_ok": False}
+        params = {"name": name, "argv": argv, "env": env or {}, "idle_ok": False}
         try:
             await self._core.hub.call(node, Methods.SERVICE_START, params)
         except AgentError as error:
@@ -158,13 +184,25 @@ class DaskKind:
         state = record.state_as(NodeState)
         return self._core.transport(state), state
 
-    async def _seen(self, nodes: list[str]) -> list[dict[str, Any]] | None:
-        """Dask's services on all nodes; None if a single node cannot be asked."""
-        try:
-            found = await asyncio.gather(*(self._services(node) for node in nodes))
-        except ProviderError:
-            return None
-        return [service for services in found for service in services]
+    async def _nodes(self, cluster: Record) -> dict[int, str]:
+        """The nodes that are up, extra ones too, by rank."""
+        lane = cluster.state_as(ClusterState).lane
+        slots = [child for child in await self._core.children(cluster.id) if child.kind == "node"]
+        places = {slot.id: slot.spec_as(NodeSpec) for slot in slots if slot.status == "UP"}
+        return {place.rank: node for node, place in places.items() if place.lane == lane}
+
+    async def _seen(self, nodes: dict[int, str]) -> Services:
+        """Dask's services by the rank of their node; without the nodes that cannot be asked."""
+        found = await asyncio.gather(
+            *(self._services(node) for node in nodes.values()), return_exceptions=True
+        )
+        seen = {}
+        for rank, services in zip(nodes, found, strict=True):
+            if isinstance(services, BaseException) and not isinstance(services, ProviderError):
+                raise services
+            if not isinstance(services, BaseException):
+                seen[rank] = services
+        return seen
 
     async def _services(self, node: str) -> list[dict[str, Any]]:
         answer = await self._core.hub.call(node, Methods.SERVICE_LIST)
@@ -177,6 +215,14 @@ class DaskKind:
         params = {"name": name, "limit": 2000}
         text = str((await self._core.hub.call(node, Methods.SERVICE_LOG, params))["text"]).strip()
         return text.splitlines()[-1].strip() if text else None
+
+
+def _gpus_of(number: int, spec: DaskSpec, devices: list[str]) -> dict[str, str] | None:
+    """A worker's own share of its node's GPUs, where workers have places on nodes."""
+    if not spec.per_node or len(devices) < spec.per_node:
+        return None
+    share, place = len(devices) // spec.per_node, number % spec.per_node
+    return {"CUDA_VISIBLE_DEVICES": ",".join(devices[place * share : (place + 1) * share])}
 
 
 # $0 is a word for `ps`; the rest are the module and its arguments. Some systems have no plain `python`.

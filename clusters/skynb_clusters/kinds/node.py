@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from skynb.control.ledger import Transaction
 from skynb.control.records import Decision, Effect, Record
 from skynb.errors import AuthError, ProviderError
 from skynb_agent.protocol import PROTOCOL, Methods
 from skynb_clusters import naming as names
 from skynb_clusters import tls
-from skynb_clusters.contract import Machine, NodeRequest, Provider
+from skynb_clusters.contract import Machine, NodeRequest, Provider, Transport
 from skynb_clusters.deciders.money import END_S
 from skynb_clusters.deciders.node import HEARTBEAT_S, AgentSeen, MachineSeen, NodeView, decide_node
 from skynb_clusters.deciders.rebuilding import relic_tags
@@ -55,12 +55,9 @@ class NodeKind:
         self._core = core
 
     async def observe(self, record: Record) -> NodeView:
-        lane = record.spec_as(NodeSpec).lane
-        cluster, head = await asyncio.gather(
-            self._core.get(str(record.parent)), self._core.get(names.node_id(str(record.parent), 0, lane))
-        )
-        if cluster is None or head is None:
-            raise ProviderError(f"{record.id} has no cluster in the ledger")
+        rank, lane = record.spec_as(NodeSpec).rank, record.spec_as(NodeSpec).lane
+        around = await self._core.reconciler.in_ledger(self._around, record, lane)
+        cluster, head, free, sharers = around
         state = record.state_as(NodeState)
         offer = offer_of(cluster, lane)
         machine = await self._machine(record, state)
@@ -69,7 +66,6 @@ class NodeKind:
             agent = await self._agent(record, state, machine.machine)
         spec = cluster.spec_as(ClusterSpec)
         capabilities = self._core.provider(state.offer or offer).capabilities
-        free, sharers = await self._core.reconciler.in_ledger(self._free, record, cluster)
         can_stop = self._core.can_stop(state.offer or offer)
         return NodeView(
             state=state,
@@ -80,9 +76,9 @@ class NodeKind:
             heartbeat_s=min(HEARTBEAT_S, min(spec.presence_s, spec.envelope_s) / BEATS_A_LEASE),
             free_micro=free,
             sharers=sharers,
-            envelope_s=spec.envelope_s,
+            envelope_s=min(spec.envelope_s, spec.hold_s or spec.envelope_s),
             can_stop=can_stop,
-            wanted=adjustable(spec, state.offer or offer, can_stop=can_stop, capped=free is not None),
+            wanted=adjustable(spec, state.offer or offer, rank, can_stop=can_stop, capped=free is not None),
             head_known=head.id == record.id or bool(head.state_as(NodeState).head_port),
             held_by=spec.held_by,
         )
@@ -115,15 +111,18 @@ class NodeKind:
             await self._core.in_cloud(provider.terminate, effect.machine)
         return None
 
-    def _free(self, record: Record, cluster: Record) -> tuple[int | None, int]:
-        """What the budgets leave for this cluster, and how many of its slots have nothing reserved yet."""
+    def _around(self, record: Record, lane: int) -> tuple[Record, Record, int | None, int]:
+        """The cluster, its head of this lane, what the budgets leave, and how many slots share that."""
         with self._core.ledger.read() as tx:
-            free = tx.free(cluster.id, cluster.owner, rehearsed=offer_of(cluster).rehearsed)
-            if free is None:
-                return None, 1
-            slots = [child for child in tx.children(cluster.id) if child.kind == "node"]
-        bare = [one for one in slots if one.target == "UP" and not one.state_as(NodeState).reserved_micro]
-        return free, len(bare) if any(one.id == record.id for one in bare) else max(1, len(slots))
+            cluster = tx.get(str(record.parent))
+            head = tx.get(names.node_id(str(record.parent), 0, lane))
+            if cluster is None or head is None:
+                raise ProviderError(f"{record.id} has no cluster in the ledger")
+            return cluster, head, *_free(tx, record, cluster)
+
+    def _left(self, cluster: Record) -> int | None:
+        with self._core.ledger.read() as tx:
+            return _left(tx, cluster)
 
     async def _renew(self, record: Record, effect: RenewLease) -> dict[str, Any]:
         cluster = await self._core.get(str(record.parent))
@@ -165,9 +164,9 @@ class NodeKind:
             raise ProviderError(f"{record.id} has no offer to create from")
         spec = cluster.spec_as(ClusterSpec)
         rank = record.spec_as(NodeSpec).rank
-        free, _ = await self._core.reconciler.in_ledger(self._free, record, cluster)
+        free = await self._core.reconciler.in_ledger(self._left, cluster)
         can_stop = self._core.can_stop(state.offer)
-        wanted = adjustable(spec, state.offer, can_stop=can_stop, capped=free is not None)
+        wanted = adjustable(spec, state.offer, rank, can_stop=can_stop, capped=free is not None)
         wish = spec.wish(state.offer)
         tags = {
             "skynb-owner": self._core.owner,
@@ -207,22 +206,22 @@ class NodeKind:
 
     def _config(self, record: Record, state: NodeState, cluster: Record, head: NodeState) -> dict[str, Any]:
         spec = cluster.spec_as(ClusterSpec)
-        rank = record.spec_as(NodeSpec).rank
+        rank, gang = record.spec_as(NodeSpec).rank, spec.num_nodes
+        if spec.is_extra(rank):  # it is no part of the gang: its agent takes no jobs of it and heads itself
+            rank, gang = 0, 1
         provider = self._core.provider(state.offer or offer_of(cluster))
         transport = self._core.transport(state)
         machine = machine_of(state)
         authority = tls.Pair(**self._core.secrets.get(spec.authority))
         name = agent_name(record, state)
         pair = tls.issue(authority, name, [state.address])
-        gpus = int(spec.gpus_per_node) if spec.gpus_per_node >= 1 else int(spec.gpus_per_node > 0)
-        devices = transport.env.get("CUDA_VISIBLE_DEVICES", "").split(",")
         return {
             "protocol": PROTOCOL,
             "cluster": cluster.name,
             "cluster_id": cluster.id,
             "node_id": name,
             "rank": rank,
-            "num_nodes": spec.num_nodes,
+            "num_nodes": gang,
             "generation": incarnation(record, state),
             "role": "head" if rank == 0 else "worker",
             "bind": state.address,
@@ -231,7 +230,7 @@ class NodeKind:
             "tls": {"ca": authority.cert, "cert": pair.cert, "key": pair.key},
             "slots": {
                 "cpus": state.offer.vcpus if state.offer else None,
-                "gpus": devices[:gpus] if devices[0] else list(map(str, range(gpus))),
+                "gpus": devices(transport, spec),
             },
             "env": dict(transport.env),
             "home": transport.home,
@@ -242,6 +241,28 @@ class NodeKind:
             "notices": list(provider.notice_command(machine)),
             "lease": _lease(spec, None, 0.0),
         }
+
+
+def _left(tx: Transaction, cluster: Record) -> int | None:
+    """What the budgets leave for a cluster; None where nothing caps it."""
+    return tx.free(cluster.id, cluster.owner, rehearsed=offer_of(cluster).rehearsed)
+
+
+def _free(tx: Transaction, record: Record, cluster: Record) -> tuple[int | None, int]:
+    """What is left, and how many slots of the cluster have nothing reserved yet."""
+    free = _left(tx, cluster)
+    if free is None:
+        return None, 1
+    slots = [child for child in tx.children(cluster.id) if child.kind == "node"]
+    bare = [one for one in slots if one.target == "UP" and not one.state_as(NodeState).reserved_micro]
+    return free, len(bare) if any(one.id == record.id for one in bare) else max(1, len(slots))
+
+
+def devices(transport: Transport, spec: ClusterSpec) -> list[str]:
+    """The GPUs of a node that are the cluster's, as CUDA_VISIBLE_DEVICES names them."""
+    count = int(spec.gpus_per_node) if spec.gpus_per_node >= 1 else int(spec.gpus_per_node > 0)
+    named = transport.env.get("CUDA_VISIBLE_DEVICES", "")
+    return named.split(",")[:count] if named else [str(number) for number in range(count)]
 
 
 def _adjust(provider: Provider, effect: AdjustMachine) -> None:

@@ -11,6 +11,7 @@ GANGS = {
     "gang of 4": 3,
     "partial gang": 2,
     "repair": 2,
+    "dask that grows and shrinks": 3,
 }  # ranks are alike: one in so many points
 
 
