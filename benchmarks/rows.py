@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import crowd_bench
+import dask_bench
 import host_bench
 import kernel_bench
 import panel_bench
@@ -181,6 +182,7 @@ PARTS: dict[str, Part] = {
     "hosts": host_bench.hosts,
     "sync": host_bench.sync,
     "kernels": kernel_bench.kernels,
+    "dask": dask_bench.dask,
     "panel": panel_bench.panel,
     "gang": crowd_bench.gang,
     "crowd": crowd_bench.launches,

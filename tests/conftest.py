@@ -11,11 +11,12 @@ import pytest
 from hypothesis import settings
 
 from skynb.control.clock import Clock
+from tests.support.depth import EXPLORING
 
 # `make test` says the same each time; with SKYNB_TEST_EXPLORE set, as in `make test-long`, it looks further.
 settings.register_profile("steady", derandomize=True, deadline=None)
 settings.register_profile("explore", deadline=None)
-settings.load_profile("explore" if os.environ.get("SKYNB_TEST_EXPLORE") else "steady")
+settings.load_profile("explore" if EXPLORING else "steady")
 
 pytest_plugins = ("tests.host_fixture", "tests.server_fixture")
 

@@ -26,7 +26,6 @@ from skynb.wire import (
     BudgetRequest,
     CancelAnswer,
     CancelRequest,
-    DaskRequest,
     ExecRequest,
     LaunchAnswer,
     LaunchRequest,
@@ -34,15 +33,13 @@ from skynb.wire import (
 )
 from skynb_clusters import tls
 from skynb_clusters.core import Core
-from skynb_clusters.deciders.dask import scaled
 from skynb_clusters.deciders.money import LEAST_S
-from skynb_clusters.naming import dask_id, job_id, node_id
+from skynb_clusters.naming import job_id, node_id
 from skynb_clusters.offers import offer_from
 from skynb_clusters.records import (
     JOB_FINAL,
     Autostop,
     ClusterSpec,
-    DaskSpec,
     JobSpec,
     Offer,
     gang_of,
@@ -215,62 +212,6 @@ class Desk:
             tx.move(Move(jobs[number].id, "CANCELLED"))
             tx.append(Event("job.cancel.asked", {"job": number}), record=jobs[number].id, scope=cluster.id)
         return CancelAnswer(cancelled=chosen), [jobs[number].id for number in chosen]
-
-    def dask_up(self, tx: Transaction, name: str, request: DaskRequest) -> Sequence[str]:
-        """A Dask cluster of so many workers on the nodes; one that is there is scaled."""
-        cluster = find_free(tx, name)
-        if cluster.target != "UP":
-            raise ConflictError(f"cluster {name!r} is {cluster.status}", mend=f"`skynb start {name}` first")
-        workers = request.workers if request.workers is not None else cluster.spec_as(ClusterSpec).num_nodes
-        if not 0 <= workers <= 10_000 or request.threads < 1:
-            raise SpecError("workers must be from 0 to 10000 and threads at least 1", where="workers")
-        if request.per_node is not None and request.per_node < 1:
-            raise SpecError("a node holds at least one worker", where="per_node")
-        spec = DaskSpec(
-            workers=workers, threads=request.threads, memory=request.memory, per_node=request.per_node
-        )
-        if (live := live_dask(tx, cluster)) is not None:
-            old = live.spec_as(DaskSpec)
-            if request.per_node is None:
-                spec = msgspec.structs.replace(spec, per_node=old.per_node)
-            if spec.per_node != old.per_node:
-                raise ConflictError(
-                    f"Dask runs on {name!r} with {old.per_node or 'any number of'} workers a node",
-                    mend=f"`skynb dask down {name}` first",
-                )
-            if (old.threads, old.memory) != (spec.threads, spec.memory):
-                raise ConflictError(
-                    f"Dask runs on {name!r} with {old.threads} threads and {old.memory} memory a worker",
-                    mend=f"`skynb dask down {name}` first",
-                )
-            numbers = scaled(old, workers, request.retire)
-            tx.amend(live, spec=msgspec.structs.replace(spec, numbers=numbers))
-            data = {"workers": workers, "retire": request.retire}
-            tx.append(Event("dask.scale.asked", data), record=live.id, scope=cluster.id)
-            return (live.id, cluster.id)
-        number = tx.highest("dask", parent=cluster.id) + 1
-        record = Record(
-            id=dask_id(cluster.id, number),
-            kind="dask",
-            name=str(number),
-            parent=cluster.id,
-            owner=cluster.owner,
-            status="STARTING",
-            target="UP",
-            spec=msgspec.json.encode(spec),
-        )
-        tx.insert(record)
-        tx.append(Event("dask.asked", {"workers": workers}), record=record.id, scope=cluster.id)
-        return (record.id, cluster.id)
-
-    def dask_down(self, tx: Transaction, name: str) -> Sequence[str]:
-        """Move the cluster's Dask towards nothing left; without one, nothing happens."""
-        cluster = find_cluster(tx, name)
-        live = live_dask(tx, cluster)
-        if live is None:
-            return ()
-        tx.move(Move(live.id, "ENDED"))
-        return (live.id, cluster.id)
 
     def prepare(self, config: dict[str, Any]) -> str:
         """What takes time and so stands outside the transaction: ask who has own offers, keep the files."""
@@ -586,12 +527,6 @@ def check_free(cluster: Record) -> None:
     if cluster.spec_as(ClusterSpec).held_by:
         mend = "`skynb jobs queue` and `skynb jobs pool status` show for which, and what ends it"
         raise ConflictError(f"cluster {cluster.name!r} works for managed jobs", mend=mend)
-
-
-def live_dask(tx: Transaction, cluster: Record) -> Record | None:
-    """The cluster's Dask that is not ended nor meant to be."""
-    found = tx.find_all("dask", parent=cluster.id)
-    return next((record for record in found if record.target == "UP"), None)
 
 
 def _family(cluster: Record, num_nodes: int, job: int | None) -> list[str]:

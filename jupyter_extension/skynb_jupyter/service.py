@@ -41,7 +41,7 @@ from skynb.wire import (
     ServerInfo,
     SshInfo,
 )
-from skynb_clusters import tls, views
+from skynb_clusters import dasks, tls, views
 from skynb_clusters.core import Core
 from skynb_clusters.deciders.dask import wanted
 from skynb_clusters.naming import job_id
@@ -49,7 +49,7 @@ from skynb_clusters.offers import price_of
 from skynb_clusters.rebuild import Rebuilder
 from skynb_clusters.records import ClusterSpec, DaskSpec, DaskState
 from skynb_clusters.refreshing import Refresher
-from skynb_clusters.requests import Desk, live_dask
+from skynb_clusters.requests import Desk
 from skynb_clusters.runs import runs_of
 from skynb_clusters.spending import spent_by_day
 from skynb_jupyter.kernels.offer import Kernels
@@ -253,7 +253,7 @@ class Service:
 
     async def dask_up(self, caller: Caller, name: str, request: DaskRequest) -> DaskInfo:
         def ask(tx: Transaction) -> tuple[DaskInfo, Sequence[str]]:
-            woken = self.desk.dask_up(tx, name, request)
+            woken = dasks.up(tx, name, request)
             return self._dask(tx, name, secret=False), woken
 
         return await self.ask(caller, f"dask-up {name}", request, DaskInfo, ask)
@@ -261,7 +261,7 @@ class Service:
     async def dask_down(self, caller: Caller, name: str) -> DaskInfo:
         def ask(tx: Transaction) -> tuple[DaskInfo, Sequence[str]]:
             answer = self._dask(tx, name, secret=False)
-            return answer, self.desk.dask_down(tx, name)
+            return answer, dasks.down(tx, name)
 
         return await self.ask(caller, f"dask-down {name}", None, DaskInfo, ask)
 
@@ -279,7 +279,7 @@ class Service:
 
     def _dask(self, tx: Transaction, name: str, *, secret: bool) -> DaskInfo:
         cluster = views.find_cluster(tx, name)
-        record = live_dask(tx, cluster)
+        record = dasks.live(tx, cluster)
         if record is None:
             ended = tx.find_all("dask", parent=cluster.id, live=False)
             if not ended:

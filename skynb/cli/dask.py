@@ -23,16 +23,23 @@ def dask() -> None:
 @dask.command()
 @options.cluster
 @click.option("--workers", type=click.IntRange(min=0), help="How many; one a node by default.")
+@click.option(
+    "--per-node", type=click.IntRange(min=1), help="The most on a node; nodes are rented for those beyond."
+)
 @_threads
 @_memory
 @options.in_background
 @options.output
-def up(cluster: str, workers: int | None, threads: int, memory: str, in_background: bool) -> Dasks:
+def up(
+    cluster: str, workers: int | None, per_node: int | None, threads: int, memory: str, in_background: bool
+) -> Dasks:
     """Bring a Dask scheduler and workers up."""
     from skynb.client import dask as client
     from skynb.client.listings import Dasks
 
-    return Dasks([client.up(cluster, workers, threads=threads, memory=memory, wait=not in_background)])
+    wait = not in_background
+    made = client.up(cluster, workers, threads=threads, memory=memory, per_node=per_node, wait=wait)
+    return Dasks([made])
 
 
 @dask.command()
@@ -41,7 +48,7 @@ def up(cluster: str, workers: int | None, threads: int, memory: str, in_backgrou
 @options.in_background
 @options.output
 def scale(cluster: str, workers: int, in_background: bool) -> Dasks:
-    """Have so many workers, each like those that are there."""
+    """Have so many workers, each like those that are there; nodes that were rented for some go with them."""
     from skynb.client import dask as client
     from skynb.client.listings import Dasks
 

@@ -246,6 +246,11 @@ def _ended(data: Mapping[str, Any]) -> str:
     return f"the launch is over and failed; {gone}" if data.get("failed") else f"it is over; {gone}"
 
 
+def _nodes(data: Mapping[str, Any]) -> str:
+    ranks = [str(rank) for rank in data.get("nodes", ())]
+    return f"node{'s' if len(ranks) > 1 else ''} {', '.join(ranks)}"
+
+
 def _machine(words: str) -> Callable[[Mapping[str, Any]], str]:
     return lambda data: words.format(f"machine {data['machine']}" if data.get("machine") else "its machine")
 
@@ -274,6 +279,12 @@ _TOLD: dict[str, tuple[bool, Callable[[Mapping[str, Any]], str], bool]] = {
         lambda data: (
             f"{data.get('by')} had it written again from {_count(len(data.get('machines', ())), 'machine')}"
         ),
+        False,
+    ),
+    "nodes.more": (False, lambda data: f"asked for extra {_nodes(data)}", False),
+    "nodes.refused": (
+        False,
+        lambda data: f"extra {_nodes(data)} could not be had: {_error(data)}; asked for again later",
         False,
     ),
     "cluster.up": (False, _plain("it is up: every node's agent answered"), False),

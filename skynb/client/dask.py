@@ -14,10 +14,19 @@ from skynb.wire import DaskInfo, DaskRequest
 
 
 def up(
-    cluster: str, workers: int | None = None, *, threads: int = 1, memory: str = "auto", wait: bool = True
+    cluster: str,
+    workers: int | None = None,
+    *,
+    threads: int = 1,
+    memory: str = "auto",
+    per_node: int | None = None,
+    wait: bool = True,
 ) -> DaskInfo:
-    """Run Dask on a cluster, one worker a node by default, or scale the one that runs there."""
-    request = DaskRequest(workers=workers, threads=threads, memory=memory)
+    """Run Dask on a cluster, one worker a node by default, or scale the one that runs there.
+
+    per_node: the most workers on a node; nodes are rented for those beyond and given back when these go.
+    """
+    request = DaskRequest(workers=workers, threads=threads, memory=memory, per_node=per_node)
     asked = connection().call("POST", f"{path_of(cluster)}/dask", DaskInfo, body=request)
 
     def whole(found: DaskInfo) -> bool:

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from skynb_catalog import Amount, Query, Scope, search
 from skynb_catalog.shapes import floors, floors_statement
+from tests.support.depth import examples
 from tests.support.searching import CLOUDS, catalog_with, catalogs, fitting, queries, rank, scopes, why_not
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(rows=catalogs, asked=st.lists(queries, min_size=1, max_size=6))
 def test_offers_are_those_of_a_brute_force_search_in_the_same_order(rows, asked):
     """For any catalog and query: same set, same order, same count, and never a row that was set aside."""
@@ -37,7 +38,7 @@ def test_offers_are_those_of_a_brute_force_search_in_the_same_order(rows, asked)
             assert catalog.count(query) == {cloud: number for cloud, number in counted.items() if number}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(rows=catalogs, query=queries, scope=scopes)
 def test_within_and_without_a_scope_are_complements(rows, query, scope):
     """Every offer is on one side of a scope, never on both."""
@@ -48,7 +49,7 @@ def test_within_and_without_a_scope_are_complements(rows, query, scope):
         assert sorted([*inside, *outside], key=str) == sorted(catalog.offers(asked), key=str)
 
 
-@settings(max_examples=75, deadline=None)
+@settings(max_examples=examples(75), deadline=None)
 @given(rows=catalogs, query=queries, ceiling=st.sampled_from([None, None, 200, 100]))
 def test_by_place_is_the_first_offer_of_each_place(rows, query, ceiling):
     """The same as grouping every offer by cloud, region and accelerator, for any query and ceiling."""
@@ -60,7 +61,7 @@ def test_by_place_is_the_first_offer_of_each_place(rows, query, ceiling):
         assert catalog.by_place(query, ceiling) == list(first.values())[: query.limit]
 
 
-@settings(max_examples=75, deadline=None)
+@settings(max_examples=examples(75), deadline=None)
 @given(rows=catalogs, query=queries)
 def test_every_row_is_a_candidate_or_refused_for_its_first_reason(rows, query):
     """Candidates and refusals are all rows, counted by cloud and the first test that a row fails."""

@@ -23,21 +23,21 @@ FINAL = {"SUCCEEDED", "FAILED", "FAILED_SETUP", "FAILED_DRIVER", "CANCELLED"}
 
 USUAL = [
     ("server", "cluster.launch"),
-    ("server", "node.create"),
     ("server", "node.created"),
-    ("server", "cluster.up"),
     ("server", "job.status RUNNING"),
     ("server", "cluster.down"),
-    ("agent0", "cluster.up"),
     ("agent0", "job.status RUNNING"),
-    ("agent1", "job.status RUNNING"),
     ("machine0", "job.status RUNNING"),
-    ("machine1", "node.created"),
     ("rank", "job.status RUNNING"),
-    ("server agent0 agent1", "job.status RUNNING"),
     ("server machine0 machine1", "job.status RUNNING"),
 ]
 OTHERS = [
+    ("server", "node.create"),
+    ("server", "cluster.up"),
+    ("agent0", "cluster.up"),
+    ("agent1", "job.status RUNNING"),
+    ("machine1", "node.created"),
+    ("server agent0 agent1", "job.status RUNNING"),
     ("server", "node.up"),
     ("server", "job.submit"),
     ("server", "job.status SETTING_UP"),

@@ -20,8 +20,9 @@ FUNCTION_LINES = 60
 
 def nodes(paths: list[Path]) -> Iterator[tuple[str, ast.AST]]:
     for path in paths:
+        name = path.relative_to(ROOT)
         for node in _walked(path):
-            yield f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}", node
+            yield f"{name}:{getattr(node, 'lineno', 0)}", node
 
 
 @cache

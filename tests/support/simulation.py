@@ -12,6 +12,7 @@ import asyncio
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -38,6 +39,7 @@ from skynb.wire import (
     PoolInfo,
     PoolRequest,
 )
+from skynb_clusters import dasks
 from skynb_clusters.contract import Capabilities, Check, Listing, Machine, NodeRequest, Provider
 from skynb_clusters.core import Core
 from skynb_clusters.deciders.money import END_S
@@ -47,7 +49,7 @@ from skynb_clusters.providers.sim.units import Memory, Terms
 from skynb_clusters.providers.sim.world import FOREIGN_OWNER, World
 from skynb_clusters.rebuild import Rebuilder, Rebuilding
 from skynb_clusters.records import DaskState
-from skynb_clusters.requests import Desk, live_dask
+from skynb_clusters.requests import Desk
 from skynb_jobs.deciders.line import Limits
 from skynb_jobs.floor import managed_kinds
 from skynb_jobs.line import Line
@@ -172,16 +174,17 @@ class Simulation:
 
     def dask(self, name: str, workers: int, per_node: int = 1) -> None:
         """Dask with so many workers, of which a node holds no more than some."""
-        self._ask(lambda desk, tx: desk.dask_up(tx, name, DaskRequest(workers=workers, per_node=per_node)))
+        request = DaskRequest(workers=workers, per_node=per_node)
+        self._ask(lambda _, tx: dasks.up(tx, name, request))
 
     def dask_down(self, name: str) -> None:
-        self._ask(lambda desk, tx: desk.dask_down(tx, name))
+        self._ask(lambda _, tx: dasks.down(tx, name))
 
     def workers(self, name: str) -> int:
         """How many workers the living Dask of a cluster runs, as its record says; -1 without one."""
         with self.ledger.read() as tx:
             cluster = tx.find("cluster", name)
-            live = live_dask(tx, cluster) if cluster is not None else None
+            live = dasks.live(tx, cluster) if cluster is not None else None
             return len(live.state_as(DaskState).workers) if live is not None else -1
 
     def autostop(self, name: str, minutes: float, *, down: bool = False) -> None:
@@ -235,7 +238,8 @@ class Simulation:
 
     def managed_jobs(self, name: str) -> list[Record]:
         with self.ledger.read() as tx:
-            return [job for job in reversed(tx.find_all("managed", live=False)) if job.title == name]
+            every = reversed(tx.find_all("managed", live=False))
+            return [job for job in every if fnmatchcase(job.title, name)]
 
     def _newest(self, name: str) -> str:
         """The number of the newest managed job of that name, empty if there is none."""

@@ -16,6 +16,7 @@ from skynb_clusters.deciders.node import _STEPS as NODE_STEPS
 from skynb_clusters.deciders.node import AgentSeen, MachineSeen, NodeView, decide_node
 from skynb_clusters.deciders.views import Idle, JobSeen
 from skynb_clusters.records import Adjustable, Autostop, ClusterSpec, ClusterState, NodeState, Offer
+from tests.support.depth import examples
 from tests.support.world import World
 
 
@@ -301,7 +302,7 @@ def apply(world: World, action: str) -> None:
     assert spent <= world.money["reserve"], "G7: spent without reserving"
 
 
-@settings(max_examples=3000)
+@settings(max_examples=examples(3000))
 @given(ACTIONS)
 def test_whatever_happens_nothing_leaks_and_down_ends_it(actions):
     """G1, G2, G3, G7 at every step of random lives; afterwards `down` always ends in nothing."""

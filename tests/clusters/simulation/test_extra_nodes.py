@@ -6,6 +6,7 @@ import pytest
 
 from skynb.errors import ConflictError, SpecError
 from skynb.wire import DaskRequest
+from skynb_clusters import dasks
 from skynb_clusters.providers.sim.faults import parse_faults
 from skynb_clusters.views import cluster_info
 from tests.support.simulation import Simulation
@@ -138,5 +139,5 @@ def test_bad_numbers_are_refused(simulate):
     with pytest.raises(ConflictError, match="1 workers a node"):
         simulation.dask(NAME, 2, per_node=3)
     with simulation.ledger.transaction() as tx:
-        simulation.desk.dask_up(tx, NAME, DaskRequest(workers=1))  # unsaid is as it is
+        dasks.up(tx, NAME, DaskRequest(workers=1))  # unsaid is as it is
     simulation.until(lambda: simulation.workers(NAME) == 1)

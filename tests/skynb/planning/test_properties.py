@@ -21,6 +21,7 @@ from skynb.planning.why import why
 from skynb.spec import Dag
 from tests.support import markets
 from tests.support.catalogs import catalog_in
+from tests.support.depth import examples
 from tests.support.facts import fact
 from tests.support.markets import Asked, ladder, task_of
 from tests.support.processes import printed_by_any_hash
@@ -71,7 +72,7 @@ def rungs(found, market):
     ]
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(rows=markets.catalogs, request=asked, shown=st.sampled_from([1, 3, 50]))
 def test_a_plan_is_what_trying_everything_finds(rows, request, shown):
     """Choice, order, count and cost, under hints, estimates, deadlines, discounts and reservations.
@@ -101,7 +102,7 @@ def worth(found: Plan):
     return (found.choice.hint, found.cost_micro)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(rows=markets.catalogs, request=asked, other=markets.facts)
 def test_one_more_offer_never_makes_the_best_dearer(rows, request, other):
     """Whatever joins the catalog, the best is as good as before or better."""
@@ -116,7 +117,7 @@ def test_one_more_offer_never_makes_the_best_dearer(rows, request, other):
     assert before is None or worth(after) <= worth(before)
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(
     rows=markets.catalogs,
     request=asked,
@@ -143,7 +144,7 @@ def test_what_is_blocked_is_nowhere_and_nothing_gets_cheaper(rows, request, fail
     assert worth(after) >= worth(before)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(rows=markets.catalogs, request=asked)
 def test_a_plan_survives_yaml_and_json(rows, request):
     """Plan, YAML, plan, JSON, plan: the same plan, the same bytes, the same hash."""
@@ -159,7 +160,7 @@ def test_a_plan_survives_yaml_and_json(rows, request):
     assert msgspec.json.decode(msgspec.json.encode(found), type=Plan) == found
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(rows=markets.catalogs, request=plain, hours=st.sampled_from([0.25, 1.0, 3.0, 1000.0]))
 def test_costs_are_nodes_times_hours_times_price(rows, request, hours):
     """Three times the nodes or hours: three times the cost, on the same machine. Prices doubled: double."""
@@ -194,7 +195,7 @@ def _dear(wish):
     return wish if limit is None else wish | {"max_hourly_cost": 2 * limit}
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(gib=st.integers(100, 5000), room=st.sampled_from([0, 1, 7]))
 def test_local_disks_are_asked_in_gb_and_known_in_gib(gib, room):
     """1 GiB is 1.073741824 GB: the disk holds the GB that fit into it and not one more."""
@@ -206,7 +207,7 @@ def test_local_disks_are_asked_in_gb_and_known_in_gib(gib, room):
             assert (planned(catalog, request) is not None) == does
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(rows=markets.catalogs, cpus=st.sampled_from([4, 8, 16]), ratio=st.sampled_from([1, 2, 4, 8]))
 def test_memory_per_vcpu_is_memory(rows, cpus, ratio):
     """So many vCPUs with `4x` are so many vCPUs with four times as many GiB or more."""
@@ -220,7 +221,7 @@ def test_memory_per_vcpu_is_memory(rows, cpus, ratio):
         assert (by_ratio.choice, by_ratio.alternatives) == (by_sum.choice, by_sum.alternatives)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(rows=markets.catalogs, request=plain)
 def test_candidates_and_reasons_are_the_whole_catalog(rows, request):
     """For every alternative: those that fit, and those that do not with the one reason, are all rows."""
@@ -255,7 +256,7 @@ def dag_of(parts, edges):
     return dag
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(rows=markets.catalogs, parts=tasks_of_dag, edges=arrows, hours=markets.hours, other=markets.facts)
 def test_graphs_with_more_time_or_more_offers_are_never_dearer(rows, parts, edges, hours, other):
     """A later deadline, none at all, or one more offer: as cheap or cheaper; always the sum of its parts."""
@@ -297,6 +298,7 @@ from skynb.planning import plan
 from skynb.planning.terms import NO_TERMS
 from skynb.planning.why import why
 from skynb.spec import Dag, Task
+from tests.support.depth import examples
 with Dag("graph") as dag:
     start, *middle, end = [
         Task.from_yaml_config({"name": f"t{n}", "num_nodes": n + 1, "outputs": {"s3://out": 10 * n},

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from skynb.errors import SpecError
 from skynb.spec import Dag, Resources, Storage, Task, Volume, load_dag, unexecuted_fields
 from skynb.spec.task import Task as SpecTask
+from tests.support.depth import examples
 
 GOOD = yaml.safe_load((Path(__file__).parent / "good_specs.yaml").read_text("utf-8"))
 
@@ -91,7 +92,7 @@ tasks = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(tasks)
 def test_round_trip(config):
     """A valid task, written and read in any of the ways, is the same task."""
@@ -128,14 +129,14 @@ def only_spec_errors(attempt):
     assert 0 < len(told) < 2000
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(st.one_of(fields, values))
 def test_any_value_is_read_or_refused(config):
     """No plain value of any shape raises anything but SpecError."""
     only_spec_errors(lambda: Task.from_yaml_config(config))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.dictionaries(st.sampled_from(sorted(Resources.FIELDS)), values, max_size=3))
 def test_any_resources_are_read_or_refused(config):
     """The same for resources, and for the overrides that are laid over others."""
@@ -143,7 +144,7 @@ def test_any_resources_are_read_or_refused(config):
     only_spec_errors(lambda: Resources(cpus=2, any_of=[{"infra": "aws/x"}]).overridden(config))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.one_of(st.text(max_size=60), st.text("-:[]{}&*!|>'\"#%@,?\n\t aA1.", max_size=60)))
 def test_any_text_is_read_or_refused(text):
     """No text raises anything but SpecError, whatever YAML makes of it."""
@@ -158,7 +159,7 @@ def parts(value):
             yield from parts(value[key])
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(600), deadline=None)
 @given(st.data())
 def test_spoiled_specs_are_read_or_refused(data):
     """A good spec with some of its parts replaced raises SpecError, or is as sound as any that loads."""

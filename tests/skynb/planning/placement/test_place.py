@@ -18,6 +18,7 @@ from skynb.planning.placement import (
     Transfer,
     place,
 )
+from tests.support.depth import examples
 from tests.support.placements import best, options_like_a_catalog, small, worth
 
 TARIFF = Tariff()
@@ -63,7 +64,7 @@ def test_nothing_is_better_on_hundreds_of_small_dags(goal):
 
 
 @given(seed=SEEDS, goal=st.sampled_from(["cost", "time"]), limit=st.none() | st.integers(0, 20_000))
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_nothing_is_better_whatever_the_deadline(seed, goal, limit):
     """As above, for deadlines that fall anywhere."""
     options, edges = problem(seed)
