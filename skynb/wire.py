@@ -339,7 +339,8 @@ class DaskRequest(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     retire: names of the workers that go first when there are to be fewer; else the youngest go. per_node: the
     most on a node; nodes are rented for those beyond, and given back when they go. None: as it is, or at
-    first any number on the nodes that are there.
+    first any number on the nodes that are there. task: where Dask begins, what each node does first: it gets
+    the task's files, runs its `setup` once, and its `run` before each process.
     """
 
     workers: int | None = None
@@ -347,6 +348,7 @@ class DaskRequest(msgspec.Struct, kw_only=True, omit_defaults=True):
     memory: str = "auto"
     retire: list[str] = []
     per_node: int | None = None
+    task: dict[str, Any] | None = None
 
 
 class DaskInfo(msgspec.Struct, kw_only=True):

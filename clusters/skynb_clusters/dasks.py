@@ -15,10 +15,11 @@ from skynb_clusters.naming import dask_id
 from skynb_clusters.records import ClusterSpec, DaskSpec
 from skynb_clusters.requests import find_free
 from skynb_clusters.views import find_cluster
+from skynb_clusters.wishes import read_task
 
 
-def up(tx: Transaction, name: str, request: DaskRequest) -> Sequence[str]:
-    """A Dask cluster of so many workers on the nodes; one that is there is scaled."""
+def up(tx: Transaction, name: str, request: DaskRequest, files: str = "") -> Sequence[str]:
+    """A Dask cluster of so many workers on the nodes; one that is there is scaled. files: of its task."""
     cluster = find_free(tx, name)
     if cluster.target != "UP":
         raise ConflictError(f"cluster {name!r} is {cluster.status}", mend=f"`skynb start {name}` first")
@@ -30,10 +31,18 @@ def up(tx: Transaction, name: str, request: DaskRequest) -> Sequence[str]:
     spec = DaskSpec(
         workers=workers, threads=request.threads, memory=request.memory, per_node=request.per_node
     )
+    if request.task is not None:
+        task = read_task(request.task, {})
+        spec = msgspec.structs.replace(spec, files=files, setup=task.setup or "", prelude=task.run or "")
     if (running := live(tx, cluster)) is not None:
         old = running.spec_as(DaskSpec)
-        if request.per_node is None:
-            spec = msgspec.structs.replace(spec, per_node=old.per_node)
+        if request.task is not None:
+            raise ConflictError(
+                f"Dask runs on {name!r}, in the environment that it began with",
+                mend=f"`skynb dask down {name}` first, or take it as it is",
+            )
+        kept = {"files": old.files, "setup": old.setup, "prelude": old.prelude}
+        spec = msgspec.structs.replace(spec, per_node=request.per_node or old.per_node, **kept)
         if spec.per_node != old.per_node:
             raise ConflictError(
                 f"Dask runs on {name!r} with {old.per_node or 'any number of'} workers a node",

@@ -337,7 +337,7 @@ class DaskSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """workers: how many are wanted. threads, memory: of each. numbers: which; None is the first `workers`.
 
     per_node: the most on a node, with extra nodes for those that the cluster's own do not hold; None shares
-    the cluster's own nodes.
+    the cluster's own nodes. files, setup: what a node gets and runs once; prelude: shell before a process.
     """
 
     workers: int
@@ -345,6 +345,9 @@ class DaskSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     memory: str = "auto"
     numbers: tuple[int, ...] | None = None
     per_node: int | None = None
+    files: str = ""
+    setup: str = ""
+    prelude: str = ""
 
     @property
     def members(self) -> tuple[int, ...]:

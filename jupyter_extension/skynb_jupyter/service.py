@@ -252,11 +252,20 @@ class Service:
         return await self.read(read)
 
     async def dask_up(self, caller: Caller, name: str, request: DaskRequest) -> DaskInfo:
+        used = False
+
         def ask(tx: Transaction) -> tuple[DaskInfo, Sequence[str]]:
-            woken = dasks.up(tx, name, request)
+            nonlocal used
+            woken = dasks.up(tx, name, request, files)
+            used = True
             return self._dask(tx, name, secret=False), woken
 
-        return await self.ask(caller, f"dask-up {name}", request, DaskInfo, ask)
+        files = await asyncio.to_thread(self.desk.keep, request.task) if request.task else ""
+        try:
+            return await self.ask(caller, f"dask-up {name}", request, DaskInfo, ask)
+        finally:
+            if files and not used:
+                self.core.snapshots.drop(files)
 
     async def dask_down(self, caller: Caller, name: str) -> DaskInfo:
         def ask(tx: Transaction) -> tuple[DaskInfo, Sequence[str]]:

@@ -6,7 +6,7 @@ import asyncio
 import atexit
 import warnings
 import weakref
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -20,6 +20,7 @@ from skynb.client.words import micro
 from skynb.dask import versions
 from skynb.dask.ground import Ground
 from skynb.dask.progress import Progress
+from skynb.environment import Environment
 from skynb.errors import SkynbError, SpecError
 from skynb.spec import Task
 from skynb.wire import AutostopRequest, DaskInfo, LaunchRequest
@@ -42,7 +43,9 @@ class SkyCluster(Cluster):
     `"A100:1"`; each worker gets its own. workers_per_node: default one for each GPU, else one. adapt: the
     least and the most workers, `(0, 20)`, or the options of `distributed`'s `Adaptive`. threads, memory: of
     each worker; those of a Dask that runs already win. infra: where to launch. budget: US dollars that the
-    launched cluster may cost in all. task_options: more fields of the task, as in its YAML
+    launched cluster may cost in all. env_sync: Dask runs in this Python's environment, or the one given, made
+    anew on each node; env_without: its distributions that are left out. setup: shell that each node runs once
+    before Dask begins there. task_options: more fields of the task, as in its YAML
     (`{"resources": {"cpus": "8+"}}`). shutdown_on_close: whether `close()` ends what is there (the cluster if
     it was launched here, else Dask); default: only if it was launched here. timeout: seconds until nodes,
     scheduler and workers must be there. Raises SkynbError; what was launched is ended then.
@@ -61,6 +64,9 @@ class SkyCluster(Cluster):
         memory: str = "auto",
         infra: str = "local",
         budget: float | None = None,
+        env_sync: bool | Environment = False,
+        env_without: Sequence[str] = (),
+        setup: str | None = None,
         task_options: Mapping[str, Any] | None = None,
         idle_minutes: float | None = 30.0,
         shutdown_on_close: bool | None = None,
@@ -78,6 +84,7 @@ class SkyCluster(Cluster):
             n_workers = self._adapt.get("minimum")
         if self._task is not None and nodes is None and workers_per_node is None:
             workers_per_node = _workers_on(self._task)
+        self._environment = (env_sync, tuple(env_without), setup)
         self._asked = (n_workers, threads, memory, workers_per_node)
         self._timeout = timeout
         self.shutdown_on_close = self._launches if shutdown_on_close is None else shutdown_on_close
@@ -158,6 +165,7 @@ class SkyCluster(Cluster):
 
     async def _bring_up(self, deadline: float) -> None:
         """Nodes, then the scheduler, then a connection to it that is known to be good."""
+        await self._carry()
         if self._task is not None:
             autostop = None
             if self._idle_minutes is not None:
@@ -170,13 +178,26 @@ class SkyCluster(Cluster):
         if running is None:
             await self._ground.until_up(self._progress.say, deadline)
             first = 0 if per_node else n_workers  # no more is rented for a Dask that cannot be worked with
-            await self._ground.ask(first, threads, memory, per_node=per_node)
+            await self._ground.ask(first, threads, memory, per_node=per_node, begin=True)
             n_workers = 1 if per_node and n_workers is None else n_workers
         self._dask = dask = await self._ground.until_scheduler(self._progress.say, deadline)
         await self._meet(dask)
         unlike = per_node not in {None, dask.per_node}  # the server says why that cannot be
         if unlike or n_workers not in {None, dask.wanted}:
             await self._ask(dask.wanted if n_workers is None else n_workers, [])
+
+    async def _carry(self) -> None:
+        """What nodes need before Dask begins there is found, or missed, before any is rented."""
+        env_sync, without, setup = self._environment
+        if env_sync is False and setup is None:
+            return
+        if self._task is None:
+            there = await self._ground.cluster()
+            config = {"resources": {"infra": there.infra, "instance_type": there.instance_type}}
+        else:
+            config, _ = self._task.to_wire()
+        task = Task.from_wire({**config, **({"setup": setup} if setup else {}), "run": ":"}, {})
+        await self._ground.carry(task, env_sync, without)
 
     def _request(
         self, config: dict[str, Any], secrets: dict[str, str], autostop: AutostopRequest | None

@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
+from skynb.client.environment import in_environment
 from skynb.client.http import Connection, segment
+from skynb.client.tasks import packed
+from skynb.environment import Environment
 from skynb.errors import NotFoundError, SkynbError, error_from_dict
+from skynb.spec import Task
 from skynb.wire import ClusterInfo, DaskInfo, DaskRequest, LaunchAnswer, LaunchRequest
 
 T = TypeVar("T")
@@ -26,6 +31,17 @@ class Ground:
         self.name = name
         self._connection = Connection()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="skynb-dask")
+        self._carried = ExitStack()
+        self._task: dict[str, Any] | None = None
+
+    async def carry(self, task: Task, env_sync: bool | Environment, without: Sequence[str]) -> None:
+        """What each node does before Dask begins there. SpecError, UnsupportedError before any is rented."""
+
+        def carried() -> dict[str, Any]:
+            (sent,) = self._carried.enter_context(in_environment([task], env_sync, without))
+            return packed(sent)[0]
+
+        self._task = await self._in_thread(carried)
 
     async def launch(self, request: LaunchRequest) -> None:
         """Ask for a new cluster under a free name, which becomes `name`."""
@@ -64,10 +80,16 @@ class Ground:
         retire: Sequence[str] = (),
         *,
         per_node: int | None = None,
+        begin: bool = False,
     ) -> DaskInfo:
-        """Bring Dask up or scale it; durable when this returns."""
+        """Bring Dask up, or scale it; durable when this returns. begin: with what `carry` was given."""
         request = DaskRequest(
-            workers=workers, threads=threads, memory=memory, retire=list(retire), per_node=per_node
+            workers=workers,
+            threads=threads,
+            memory=memory,
+            retire=list(retire),
+            per_node=per_node,
+            task=self._task if begin else None,
         )
         return await self._call("POST", self._path("/dask"), DaskInfo, request)
 
@@ -116,6 +138,7 @@ class Ground:
     async def close(self) -> None:
         """End the thread and its connection; requests are over."""
         await self._in_thread(self._connection.close)
+        await self._in_thread(self._carried.close)
         self._thread.shutdown(wait=False)
 
     async def _lives(self) -> bool:

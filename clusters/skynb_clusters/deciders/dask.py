@@ -14,7 +14,7 @@ from typing import Any, Literal
 import msgspec
 
 from skynb.control.records import Decision, Event, Record
-from skynb_clusters.records import ApplyDask, DaskSpec, DaskState, EndDask
+from skynb_clusters.records import ApplyDask, DaskSpec, DaskState, DropKept, EndDask
 
 CHECK_S = 5.0
 WAIT_S = 1.0  # for nodes that come
@@ -106,6 +106,8 @@ def _applied(record: Record, view: DaskView, state: DaskState) -> Decision:
 
 def _ending(record: Record, view: DaskView) -> Decision:
     if view.cluster == "gone" or view.running == ():
+        if view.spec.files and not (record.outcome and record.outcome.effect == "DropKept"):
+            return Decision(status="ENDING", effects=(DropKept((), files=view.spec.files),), wake_in=1.0)
         return Decision(status="ENDED", final=True, events=(Event("dask.ended", {}),))
     if record.outcome and record.outcome.error:
         return Decision(status="ENDING", reason=_words(record.outcome.error), wake_in=1.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,6 +23,7 @@ from skynb_clusters.records import (
     ClusterState,
     DaskSpec,
     DaskState,
+    DropKept,
     NodeSpec,
     NodeState,
     head_of,
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from skynb_clusters.core import Core
 
 SCHEDULER_SECONDS = 30.0
+SETUP_SECONDS = 1800.0
 DEATH_SECONDS = 60
 GRACE_S = 3
 DASHBOARD_HOST = "127.0.0.1"
@@ -82,6 +85,9 @@ class DaskKind:
         cluster = await self._core.get(scope)
         if cluster is None:
             raise ProviderError(f"{record.id} has no cluster in the ledger")
+        if isinstance(effect, DropKept):
+            self._core.drop(effect)
+            return None
         nodes = await self._nodes(cluster)
         seen = await self._seen(nodes)
         if isinstance(effect, ApplyDask):
@@ -97,16 +103,46 @@ class DaskKind:
         spec = record.spec_as(DaskSpec)
         if 0 not in nodes:
             raise ProviderError("the head does not answer")
+        await self._prepare(record, nodes[0])
         address, dashboard = await self._scheduler(record, nodes[0], cluster)
-        await self._stop_others(nodes, seen, keep=set(wanted(spec)))
+        await self._stop_others(nodes, seen, keep={*wanted(spec), _setup_of(spec)})
         ranks = {number: spec.rank_of(number, cluster.num_nodes) for number in spec.members}
         there = [number for number, rank in ranks.items() if rank in nodes]
+        await asyncio.gather(
+            *(self._prepare(record, nodes[rank]) for rank in {ranks[number] for number in there} - {0})
+        )
         await asyncio.gather(
             *(self._worker(spec, cluster, nodes[ranks[number]], number, address) for number in there)
         )
         workers = tuple(worker_name(number) for number in there)
         state = DaskState(scheduler=address, dashboard=dashboard, workers=workers)
         return dict(msgspec.to_builtins(state))
+
+    async def _prepare(self, record: Record, node: str) -> None:
+        """The files and the setup, once on a node; ProviderError with its last words where that fails."""
+        spec = record.spec_as(DaskSpec)
+        name = _setup_of(spec)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + SETUP_SECONDS
+        found = await self._service(node, name)
+        if not spec.setup or (found.get("state") == "EXITED" and found.get("exit_code") == 0):
+            return
+        if found.get("state") not in _ALIVE:
+            if spec.files:
+                transport, _ = await self._node(node)
+                await self._core.in_cloud(self._core.snapshots.send, spec.files, transport)
+            await self._start(node, name, ["/bin/sh", "-c", spec.setup])
+        while (found := await self._service(node, name)).get("state") in _ALIVE:
+            now = await self._core.get(record.id)
+            if loop.time() > deadline or now is None or now.target == "ENDED":
+                await self._core.hub.call(node, Methods.SERVICE_STOP, {"name": name, "grace_s": GRACE_S})
+                raise ProviderError("the setup of Dask did not end", retryable="no")
+            await asyncio.sleep(0.2)
+        if found.get("exit_code") != 0:
+            raise ProviderError(
+                f"the setup of Dask failed on {node}",
+                why=await self._last_words(node, name) or f"exit code {found.get('exit_code')}",
+            )
 
     async def _stop_others(self, nodes: dict[int, str], seen: Services, keep: set[str]) -> None:
         """Answered when nothing is left of them: the agent ends their whole process groups."""
@@ -129,7 +165,13 @@ class DaskKind:
         card = f"{transport.root}/{record.id}.json"
         if (await self._service(head, SCHEDULER)).get("state") not in _ALIVE:
             await self._core.in_cloud(_forget, transport, card)  # that of an earlier scheduler misleads
-            command = [*_dask(transport, "scheduler"), "--host", state.address, "--port", "0"]
+            command = [
+                *_dask(transport, "scheduler", record.spec_as(DaskSpec)),
+                "--host",
+                state.address,
+                "--port",
+                "0",
+            ]
             command += ["--protocol", "tls", "--scheduler-file", card]
             command += ["--dashboard-address", f"{DASHBOARD_HOST}:0"]  # plain HTTP: for the node itself only
             if cluster.autostop and cluster.autostop.idle_minutes > 0:
@@ -160,7 +202,14 @@ class DaskKind:
     ) -> None:
         name = worker_name(number)
         transport, state = await self._node(node)
-        command = [*_dask(transport, "worker"), scheduler, "--name", name, "--no-nanny", "--no-dashboard"]
+        command = [
+            *_dask(transport, "worker", spec),
+            scheduler,
+            "--name",
+            name,
+            "--no-nanny",
+            "--no-dashboard",
+        ]
         command += ["--host", state.address, "--protocol", "tls", "--nthreads", str(spec.threads)]
         command += ["--memory-limit", spec.memory, "--death-timeout", str(DEATH_SECONDS)]
         command += ["--local-directory", f"{transport.root}/dask"]
@@ -229,12 +278,18 @@ def _gpus_of(number: int, spec: DaskSpec, devices: list[str]) -> dict[str, str] 
 _PYTHON = 'p=$(command -v python || command -v python3) && exec "$p" -m "$@"'
 
 
-def _dask(transport: Transport, what: str) -> list[str]:
+def _setup_of(spec: DaskSpec) -> str:
+    """The service that prepares a node, by what it does."""
+    return f"dask-setup-{hashlib.sha256(f'{spec.files} {spec.setup}'.encode()).hexdigest()[:12]}"
+
+
+def _dask(transport: Transport, what: str, spec: DaskSpec) -> list[str]:
     """The command line of a Dask process with the cluster's certificate, in the environment that jobs see."""
     folder = f"{transport.root}/tls"
     flags = ["--tls-ca-file", f"{folder}/ca.pem", "--tls-cert", f"{folder}/cert.pem"]
     flags += ["--tls-key", f"{folder}/key.pem"]
-    return ["/bin/sh", "-c", _PYTHON, f"skynb-dask-{what}", f"distributed.cli.dask_{what}", *flags]
+    script = f"{spec.prelude}\n{_PYTHON}" if spec.prelude else _PYTHON
+    return ["/bin/sh", "-c", script, f"skynb-dask-{what}", f"distributed.cli.dask_{what}", *flags]
 
 
 def _read(transport: Transport, path: str) -> bytes:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sys
 import time
+from pathlib import Path
 
+import distributed
 import pytest
 from distributed import Client
 
 from skynb import SkyCluster, SkynbError
 from skynb.dask import versions
+from skynb.environment import Environment, Pin
 from skynb.errors import ConflictError, SpecError
+from tests.support.wheels import wheel
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("dask")]
 
@@ -99,6 +105,52 @@ def test_bad_bounds_are_refused_before_anything_is_asked(house):
     with pytest.raises(SpecError, match="least and the most"):
         SkyCluster(adapt=(3, 1), quiet=True)
     assert house.clusters() == []
+
+
+def test_each_node_is_prepared_once_also_those_that_come_later(house):
+    """`setup` runs before Dask begins on a node, for all its workers together; one that fails is quoted."""
+    setup = "echo once >> $HOME/prepared"
+    with SkyCluster(n_workers=2, workers_per_node=2, setup=setup, quiet=True) as cluster:
+        cluster.scale(3)
+        house.until(lambda: len(cluster.observed) == 3)
+        with Client(cluster) as client:
+            seen = client.run(_prepared)
+        assert list(seen.values()) == ["once"] * 3
+    with pytest.raises(SkynbError) as refused:
+        SkyCluster(setup="echo no luck >&2; exit 3", timeout=5, quiet=True)
+    assert "no luck" in str(refused.value.to_dict())
+    assert house.clusters() == []
+
+
+def test_dask_runs_in_the_environment_of_the_notebook(house, tmp_path, monkeypatch):
+    """Installed on each node by uv, with loose modules; a version that is nowhere is said before renting."""
+
+    def where() -> tuple[str, str]:  # in here it goes by value: the nodes do not have this file
+        import loose
+
+        return sys.prefix, loose.WORD
+
+    wheels, module = tmp_path / "wheels", tmp_path / "loose.py"
+    module.write_text("WORD = 'from the notebook'\n")
+    wheel(wheels, "here", "1.0", "", {"here.pth": f"{Path(distributed.__file__).parents[1]}\n"})
+    settings = tmp_path / "uv.toml"
+    settings.write_text(f"no-index = true\nfind-links = [{json.dumps(str(wheels))}]\n")
+    monkeypatch.setenv("UV_CONFIG_FILE", str(settings))
+    python = "{}.{}.{}".format(*sys.version_info)
+    mine = Environment(python, (Pin("here", "1.0"),), modules={"loose": module})
+    there = {"file_mounts": {"~/.config/uv/uv.toml": str(settings)}}  # nodes know no other index either
+    options = {"env_sync": mine, "task_options": there, "timeout": 60, "quiet": True}
+    with SkyCluster(n_workers=2, **options) as cluster, Client(cluster) as client:
+        for prefix, word in client.run(where).values():
+            assert "/.skynb-env/" in prefix
+            assert word == "from the notebook"
+    with pytest.raises(SpecError, match="here"):
+        SkyCluster(env_sync=Environment(python, (Pin("here", "2.0"),)), quiet=True)
+    assert house.clusters() == []
+
+
+def _prepared() -> str:
+    return (Path.home() / "prepared").read_text().strip()
 
 
 def _nodes(house) -> int:

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -15,19 +14,9 @@ from skynb import Task, jobs
 from skynb.environment import Environment, Pin, imported, locked, read
 from skynb.environment.lock import _uv
 from skynb.errors import SpecError
+from tests.support.wheels import wheel
 
 PYTHON = "{}.{}.{}".format(*sys.version_info)
-
-
-def wheel(folder: Path, name: str, version: str, text: str, tag: str = "py3-none-any") -> None:
-    """A real wheel with one module."""
-    about = f"{name}-{version}.dist-info"
-    folder.mkdir(exist_ok=True)
-    with zipfile.ZipFile(folder / f"{name}-{version}-{tag}.whl", "w") as made:
-        made.writestr(f"{name}.py", text)
-        made.writestr(f"{about}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        made.writestr(f"{about}/WHEEL", f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n")
-        made.writestr(f"{about}/RECORD", "")
 
 
 def installed(
