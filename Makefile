@@ -14,11 +14,11 @@ demo: $(STAMP)  ## Run binder/quickstart.ipynb headless, in a scratch home.
 
 test: $(STAMP) lint  ## Lint, types, floors and the whole suite.
 	@sh tools/lab
-	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m "not long"
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not long"
 
 test-long: $(STAMP)  ## The whole suite, its property tests with new examples each time.
 	@sh tools/lab
-	@SKYNB_TEST_EXPLORE=1 $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+	@SKYNB_TEST_EXPLORE=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP)  ## ruff, mypy, import floors.
 	@$(BIN)/ruff check .

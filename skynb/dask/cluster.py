@@ -21,7 +21,7 @@ from skynb.dask import versions
 from skynb.dask.ground import Ground
 from skynb.dask.progress import Progress
 from skynb.environment import Environment
-from skynb.errors import SkynbError, SpecError
+from skynb.errors import ConflictError, SkynbError, SpecError
 from skynb.spec import Task
 from skynb.wire import AutostopRequest, DaskInfo, LaunchRequest
 
@@ -48,7 +48,7 @@ class SkyCluster(Cluster):
     before Dask begins there. task_options: more fields of the task, as in its YAML
     (`{"resources": {"cpus": "8+"}}`). shutdown_on_close: whether `close()` ends what is there (the cluster if
     it was launched here, else Dask); default: only if it was launched here. timeout: seconds until nodes,
-    scheduler and workers must be there. Raises SkynbError; what was launched is ended then.
+    scheduler and workers must be there. Raises SkynbError; what was launched, or begun, is ended then.
     """
 
     def __init__(
@@ -76,6 +76,8 @@ class SkyCluster(Cluster):
         quiet: bool = False,
     ) -> None:
         self._launches = name is None
+        if not self._launches:
+            _check_attached(nodes=nodes, gpus=gpus, budget=budget, task_options=task_options)
         self._task = _task(nodes, gpus, infra, task_options or {}) if self._launches else None
         self._budget_micro = None if budget is None else micro(budget, "budget")
         self._idle_minutes = idle_minutes
@@ -91,6 +93,7 @@ class SkyCluster(Cluster):
         self.security: Security | None = None
         self._ground = Ground(name)
         self._dask: DaskInfo | None = None
+        self._began = False  # this Dask, where none ran
         self._progress = Progress(quiet=quiet)
         super().__init__(asynchronous=asynchronous, loop=loop, quiet=True, name=name)
         if not self.called_from_running_loop:
@@ -148,7 +151,7 @@ class SkyCluster(Cluster):
             await self._workers_there(deadline)
         except BaseException as error:
             self._timeout = CLOSE_SECONDS
-            self.shutdown_on_close = self._launches
+            self.shutdown_on_close = self._launches or self._began
             await self._close()
             if not isinstance(error, OSError):
                 raise
@@ -178,6 +181,7 @@ class SkyCluster(Cluster):
         if running is None:
             await self._ground.until_up(self._progress.say, deadline)
             first = 0 if per_node else n_workers  # no more is rented for a Dask that cannot be worked with
+            self._began = True
             await self._ground.ask(first, threads, memory, per_node=per_node, begin=True)
             n_workers = 1 if per_node and n_workers is None else n_workers
         self._dask = dask = await self._ground.until_scheduler(self._progress.say, deadline)
@@ -192,6 +196,11 @@ class SkyCluster(Cluster):
         if env_sync is False and setup is None:
             return
         if self._task is None:
+            if await self._ground.dask() is not None:
+                raise ConflictError(
+                    f"Dask runs on {self.name!r}, in the environment that it began with",
+                    mend="Take it as it is, or end it first: its shutdown(), or `skynb dask down`",
+                )
             there = await self._ground.cluster()
             config = {"resources": {"infra": there.infra, "instance_type": there.instance_type}}
         else:
@@ -309,6 +318,15 @@ def _task(nodes: int | None, gpus: str | None, infra: str, options: Mapping[str,
     more = dict(options)
     resources = {"infra": infra, **({"accelerators": gpus} if gpus else {}), **more.pop("resources", {})}
     return Task.from_yaml_config({"num_nodes": nodes or 1, "resources": resources, **more})
+
+
+def _check_attached(**asked: Any) -> None:
+    """SpecError for what only a cluster that is launched here can be given."""
+    for option, value in asked.items():
+        if value is not None:
+            raise SpecError(
+                "this is for a cluster that is launched here", where=option, mend="Leave the name out, or it"
+            )
 
 
 def _workers_on(task: Task) -> int:

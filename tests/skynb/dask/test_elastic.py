@@ -75,6 +75,8 @@ def test_an_attached_cluster_rents_only_when_told(house):
         assert house.cluster("told").num_nodes == 1
         with pytest.raises(ConflictError, match="any number of workers a node"):
             SkyCluster("told", workers_per_node=1, quiet=True)
+        with pytest.raises(ConflictError, match="environment that it began with"):
+            SkyCluster("told", setup="true", quiet=True)
         cluster.shutdown()
     with SkyCluster("told", n_workers=2, workers_per_node=1, quiet=True, shutdown_on_close=True):
         assert house.cluster("told").num_nodes == 2
@@ -101,9 +103,21 @@ def test_a_budget_is_not_passed_for_workers(house):
     assert house.clusters() == []
 
 
-def test_bad_bounds_are_refused_before_anything_is_asked(house):
+def test_a_dask_that_does_not_come_up_leaves_no_node_rented(house):
+    """On a cluster that somebody has: what was begun there is ended, the cluster is not."""
+    house.launch("lent")
+    with pytest.raises(SkynbError, match="did not come in time"):
+        SkyCluster("lent", n_workers=2, workers_per_node=1, memory="a lot", timeout=6, quiet=True)
+    assert house.dask("lent").status == "ENDED"
+    house.until(lambda: house.cluster("lent").num_nodes == 1)
+    assert house.cluster("lent").status == "UP"
+
+
+def test_what_cannot_be_is_refused_before_anything_is_asked(house):
     with pytest.raises(SpecError, match="least and the most"):
         SkyCluster(adapt=(3, 1), quiet=True)
+    with pytest.raises(SpecError, match="launched here"):
+        SkyCluster("any", gpus="T4:1", quiet=True)
     assert house.clusters() == []
 
 
