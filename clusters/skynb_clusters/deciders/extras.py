@@ -57,7 +57,7 @@ def _refused(view: ClusterView, useless: list[NodeSeen], now: float) -> Decision
     data = {"nodes": [node.rank for node in useless], "error": first.error, "again_at": state.extra_at}
     return Decision(
         state=state,
-        reason=f"{len(useless)} extra nodes could not be had: {what}",
+        reason=f"{len(useless)} extra node{'s' * (len(useless) > 1)} could not be had: {what}",
         moves=moves(useless, "RELEASED"),
         events=(Event("nodes.refused", data),),
         wake_in=1.0,

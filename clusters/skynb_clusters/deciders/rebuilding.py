@@ -10,8 +10,8 @@ from skynb.control.records import Record
 from skynb.wire import LeaseInfo
 from skynb_clusters.agents import Greeting
 from skynb_clusters.contract import Machine
-from skynb_clusters.naming import cluster_of, node_id, node_of, slot_name, slot_of
-from skynb_clusters.records import Autostop, ClusterSpec, ClusterState, NodeSpec, NodeState, Offer
+from skynb_clusters.naming import cluster_of, node_of, slot_of
+from skynb_clusters.records import Autostop, ClusterSpec, ClusterState, NodeState, Offer, node_slot
 
 UNHEARD_FIRST_JOB = 1001  # a head that could not be asked has jobs; hardly so many
 _OFF = frozenset({"stopping", "stopped"})
@@ -185,17 +185,11 @@ def _missing(cluster: Record, rank: int, lane: int, now: float) -> Record:
 def _slot(
     cluster: Record, rank: int, lane: int, status: str, target: str, generation: int, state: NodeState
 ) -> Record:
-    return Record(
-        id=node_id(cluster.id, rank, lane),
-        kind="node",
-        name=slot_name(rank, lane),
-        parent=cluster.id,
-        owner=cluster.owner,
+    return msgspec.structs.replace(
+        node_slot(cluster, rank, lane, target),
         status=status,
-        target=target,
         generation=generation,
         reason=str((state.error or {}).get("what", "")),
-        spec=msgspec.json.encode(NodeSpec(rank=rank, lane=lane)),
         state=msgspec.json.encode(state),
     )
 

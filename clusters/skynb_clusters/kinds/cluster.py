@@ -50,7 +50,8 @@ class ClusterKind:
             (child for child in children if child.kind == "node"), key=lambda c: _place(c.spec_as(NodeSpec))
         )
         spec, state = record.spec_as(ClusterSpec), record.state_as(ClusterState)
-        gang = [slot.state_as(NodeState) for slot in slots if slot.id in gang_of(record)]
+        own = set(gang_of(record))
+        gang = [slot.state_as(NodeState) for slot in slots if slot.id in own]
         return ClusterView(
             spec=spec,
             state=state,

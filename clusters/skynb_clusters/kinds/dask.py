@@ -103,35 +103,39 @@ class DaskKind:
         spec = record.spec_as(DaskSpec)
         if 0 not in nodes:
             raise ProviderError("the head does not answer")
-        await self._prepare(record, nodes[0])
+        await self._prepare(record, spec, nodes[0])
         address, dashboard = await self._scheduler(record, nodes[0], cluster)
         await self._stop_others(nodes, seen, keep={*wanted(spec), _setup_of(spec)})
         ranks = {number: spec.rank_of(number, cluster.num_nodes) for number in spec.members}
         there = [number for number, rank in ranks.items() if rank in nodes]
-        await asyncio.gather(
-            *(self._prepare(record, nodes[rank]) for rank in {ranks[number] for number in there} - {0})
-        )
-        await asyncio.gather(
-            *(self._worker(spec, cluster, nodes[ranks[number]], number, address) for number in there)
-        )
+
+        async def begin(rank: int) -> None:
+            node, own = nodes[rank], [number for number in there if ranks[number] == rank]
+            await self._prepare(record, spec, node)
+            await asyncio.gather(*(self._worker(spec, cluster, node, number, address) for number in own))
+
+        begun = await asyncio.gather(*map(begin, {ranks[number] for number in there}), return_exceptions=True)
+        if failed := next((one for one in begun if one is not None), None):
+            raise failed  # only now: the other nodes' workers do not wait for it
         workers = tuple(worker_name(number) for number in there)
         state = DaskState(scheduler=address, dashboard=dashboard, workers=workers)
         return dict(msgspec.to_builtins(state))
 
-    async def _prepare(self, record: Record, node: str) -> None:
+    async def _prepare(self, record: Record, spec: DaskSpec, node: str) -> None:
         """The files and the setup, once on a node; ProviderError with its last words where that fails."""
-        spec = record.spec_as(DaskSpec)
+        if not (spec.setup or spec.files):
+            return
         name = _setup_of(spec)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + SETUP_SECONDS
         found = await self._service(node, name)
-        if not spec.setup or (found.get("state") == "EXITED" and found.get("exit_code") == 0):
+        if found.get("state") == "EXITED" and found.get("exit_code") == 0:
             return
         if found.get("state") not in _ALIVE:
             if spec.files:
                 transport, _ = await self._node(node)
                 await self._core.in_cloud(self._core.snapshots.send, spec.files, transport)
-            await self._start(node, name, ["/bin/sh", "-c", spec.setup])
+            await self._start(node, name, ["/bin/sh", "-c", spec.setup or ":"])
         while (found := await self._service(node, name)).get("state") in _ALIVE:
             now = await self._core.get(record.id)
             if loop.time() > deadline or now is None or now.target == "ENDED":
@@ -165,14 +169,8 @@ class DaskKind:
         card = f"{transport.root}/{record.id}.json"
         if (await self._service(head, SCHEDULER)).get("state") not in _ALIVE:
             await self._core.in_cloud(_forget, transport, card)  # that of an earlier scheduler misleads
-            command = [
-                *_dask(transport, "scheduler", record.spec_as(DaskSpec)),
-                "--host",
-                state.address,
-                "--port",
-                "0",
-            ]
-            command += ["--protocol", "tls", "--scheduler-file", card]
+            command = _dask(transport, "scheduler", record.spec_as(DaskSpec))
+            command += ["--host", state.address, "--port", "0", "--protocol", "tls", "--scheduler-file", card]
             command += ["--dashboard-address", f"{DASHBOARD_HOST}:0"]  # plain HTTP: for the node itself only
             if cluster.autostop and cluster.autostop.idle_minutes > 0:
                 command += ["--idle-timeout", f"{cluster.autostop.idle_minutes * 60:g} seconds"]
@@ -202,14 +200,8 @@ class DaskKind:
     ) -> None:
         name = worker_name(number)
         transport, state = await self._node(node)
-        command = [
-            *_dask(transport, "worker", spec),
-            scheduler,
-            "--name",
-            name,
-            "--no-nanny",
-            "--no-dashboard",
-        ]
+        command = _dask(transport, "worker", spec)
+        command += [scheduler, "--name", name, "--no-nanny", "--no-dashboard"]
         command += ["--host", state.address, "--protocol", "tls", "--nthreads", str(spec.threads)]
         command += ["--memory-limit", spec.memory, "--death-timeout", str(DEATH_SECONDS)]
         command += ["--local-directory", f"{transport.root}/dask"]
@@ -266,12 +258,12 @@ class DaskKind:
         return text.splitlines()[-1].strip() if text else None
 
 
-def _gpus_of(number: int, spec: DaskSpec, devices: list[str]) -> dict[str, str] | None:
+def _gpus_of(number: int, spec: DaskSpec, every: list[str]) -> dict[str, str] | None:
     """A worker's own share of its node's GPUs, where workers have places on nodes."""
-    if not spec.per_node or len(devices) < spec.per_node:
+    if not spec.per_node or len(every) < spec.per_node:
         return None
-    share, place = len(devices) // spec.per_node, number % spec.per_node
-    return {"CUDA_VISIBLE_DEVICES": ",".join(devices[place * share : (place + 1) * share])}
+    share, place = len(every) // spec.per_node, number % spec.per_node
+    return {"CUDA_VISIBLE_DEVICES": ",".join(every[place * share : (place + 1) * share])}
 
 
 # $0 is a word for `ps`; the rest are the module and its arguments. Some systems have no plain `python`.

@@ -56,8 +56,7 @@ class NodeKind:
 
     async def observe(self, record: Record) -> NodeView:
         rank, lane = record.spec_as(NodeSpec).rank, record.spec_as(NodeSpec).lane
-        around = await self._core.reconciler.in_ledger(self._around, record, lane)
-        cluster, head, free, sharers = around
+        cluster, head, free, sharers = await self._core.reconciler.in_ledger(self._around, record, lane)
         state = record.state_as(NodeState)
         offer = offer_of(cluster, lane)
         machine = await self._machine(record, state)

@@ -7,7 +7,9 @@ import pytest
 from skynb.errors import ConflictError, SpecError
 from skynb.wire import DaskRequest
 from skynb_clusters import dasks
+from skynb_clusters.naming import node_of, slot_of
 from skynb_clusters.providers.sim.faults import parse_faults
+from skynb_clusters.records import JobState
 from skynb_clusters.views import cluster_info
 from tests.support.simulation import Simulation
 from tests.support.workflows import BRISK, NAME, finish, promises
@@ -116,6 +118,9 @@ def test_a_gang_stays_whole_under_them(simulate):
     simulation.until(lambda: simulation.workers(NAME) == 4)
     simulation.exec(NAME, num_nodes=2, run="sleep 5")
     simulation.until(lambda: [job.status for job in simulation.jobs(NAME)] == ["SUCCEEDED"])
+    (job,) = simulation.jobs(NAME)
+    ran_on = [slot_of(node_of(rank["node_id"])) for rank in job.state_as(JobState).ranks]
+    assert ran_on == [(0, 0), (1, 0)]
 
 
 def test_a_rebuilt_cluster_gives_them_back(simulate):
