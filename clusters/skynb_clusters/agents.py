@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
 
 from skynb.errors import ProviderError
 from skynb_agent.protocol import Methods
-from skynb_clusters.contract import Transport
+from skynb_clusters.contract import Channel, Transport
 from skynb_clusters.links import Link
 
 log = logging.getLogger("skynb.agents")
 
 HELLO_SECONDS = 5.0
+DIALS = 16  # connections made at once; a host that does not answer holds one for seconds, and nothing else
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -58,6 +60,7 @@ class AgentHub:
         self._on_news = on_news
         self._contacts: dict[str, _Contact] = {}
         self._locks: dict[str, asyncio.Lock] = {}
+        self._dialing = ThreadPoolExecutor(DIALS, thread_name_prefix="skynb-dial")
 
     def link(self, node: str) -> Link | None:
         """The living link to this node's agent, if there is one."""
@@ -105,9 +108,8 @@ class AgentHub:
 
     async def greet(self, transport: Transport) -> Greeting | None:
         """Ask an agent who it is, over a link that does not last; None if none answers."""
-        loop = asyncio.get_running_loop()
         try:
-            link = Link(await loop.run_in_executor(None, transport.connect, "unix:agent.sock"), lambda: None)
+            link = Link(await self._dial(transport), lambda: None)
         except ProviderError:
             return None
         try:
@@ -134,11 +136,16 @@ class AgentHub:
     def close(self) -> None:
         for node in list(self._contacts):
             self.drop(node)
+        self._dialing.shutdown(wait=False, cancel_futures=True)
+
+    async def _dial(self, transport: Transport) -> Channel:
+        return await asyncio.get_running_loop().run_in_executor(
+            self._dialing, transport.connect, "unix:agent.sock"
+        )
 
     async def _connect(self, node: str, transport: Transport) -> _Contact | None:
-        loop = asyncio.get_running_loop()
         try:
-            channel = await loop.run_in_executor(None, transport.connect, "unix:agent.sock")
+            channel = await self._dial(transport)
         except ProviderError:
             return None
         link = Link(channel, on_close=lambda: self._on_news(node))

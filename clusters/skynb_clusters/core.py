@@ -96,6 +96,7 @@ class Core:
         """Take over another server's name, and so its machines."""
         become(self._home, owner)
         self.owner = owner
+        self.reconciler.become(owner)
 
     def provider(self, offer: Offer) -> Provider:
         """The provider behind an offer; ProviderError if this server has none of that name."""

@@ -182,7 +182,7 @@ class NodeState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     charges no more; settled_micro, reserved_micro: micro-dollars settled and held. told_until: until when
     the node knows that it is paid for. told_notices: what the infra announced and the history has, as
     (kind, at). adjusted: as the machine is known to be set, None if that is not known. refusals: starts
-    in a row that the infra refused.
+    in a row that the infra refused. unanswered: the answer to a create call of this token never came.
     """
 
     offer: Offer | None = None
@@ -209,6 +209,7 @@ class NodeState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     told_notices: tuple[tuple[str, float], ...] = ()
     adjusted: Adjustable | None = None
     refusals: int = 0
+    unanswered: bool = False
 
 
 def offers_of(spec: ClusterSpec, state: ClusterState) -> tuple[Offer, ...]:

@@ -55,6 +55,7 @@ _CLAIM = (
         or_(
             _RECORD.claim_owner.is_(None),
             _RECORD.claim_owner == bindparam("server"),
+            _RECORD.claim_token == bindparam("life"),
             _RECORD.claim_until < bindparam("now"),
         ),
     )
@@ -363,6 +364,7 @@ class Transaction:
                 or_(
                     table.c.claim_owner.is_(None),
                     table.c.claim_owner == claim.owner,
+                    table.c.claim_token == claim.token,
                     table.c.claim_until < now,
                 ),
             )

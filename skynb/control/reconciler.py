@@ -59,7 +59,7 @@ class Reconciler:
         kinds: Sequence[Kind],
         claim: Claim,
         *,
-        workers: int = 16,
+        workers: int = 64,
         threads: bool = True,
     ) -> None:
         self.ledger = ledger
@@ -103,6 +103,10 @@ class Reconciler:
     async def in_cloud(self, call: Callable[..., T], *args: Any) -> T:
         """Run a provider's blocking call off the event loop, at most 16 at a time."""
         return await _run(self._cloud, call, *args)
+
+    def become(self, owner: str) -> None:
+        """Hold records in this name from now on, so that a later life of it finds them its own."""
+        self._claim = msgspec.structs.replace(self._claim, owner=owner)
 
     @property
     def changed(self) -> asyncio.Event:
@@ -166,6 +170,8 @@ class Reconciler:
             return
         if not _idle(record, decision):
             record = await self._write(record, decision)
+        for other in decision.wakes:
+            self.queue.add(other)
         if decision.effects:
             self._rest[key] = (decision.effects, self.ledger.clock.monotonic() + (decision.wake_in or 0.0))
         for effect in decision.effects:
@@ -181,8 +187,7 @@ class Reconciler:
         moved = (record.status, record.final) != (before.status, before.final)
         if moved and record.parent:
             self.queue.add(record.parent)
-        beside = (*(move.record for move in decision.moves), *(new.id for new in decision.inserts))
-        for other in (*decision.wakes, *beside):
+        for other in (*(move.record for move in decision.moves), *(new.id for new in decision.inserts)):
             self.queue.add(other)
         return record
 

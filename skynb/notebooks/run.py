@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 _NODE = Path(journal.__file__).parent
 _PLACE = "~/.skynb-notebook"
 NEEDS = ("nbclient", "ipykernel", "cloudpickle")
+_HAS = f"from importlib.util import find_spec; exit(None in map(find_spec, {NEEDS}))"
 _SETUP = f"""\
-if ! python3 -c "import {", ".join(NEEDS)}" 2>/dev/null; then
+if ! python3 -c "{_HAS}" 2>/dev/null; then
     [ -x {_PLACE}/venv/bin/python ] || python3 -m venv --system-site-packages {_PLACE}/venv
     {_PLACE}/venv/bin/python -m pip install --quiet {" ".join(NEEDS)}
 fi
@@ -32,6 +33,7 @@ fi
 _START = """\
 import sys
 sys.path.insert(0, sys.argv.pop(1))
+sys.modules.setdefault("rfc3987_syntax")  # parsed by jsonschema for URIs: a second that no notebook needs
 from skynb_notebook.runner import main
 sys.exit(main(sys.argv[1:]))
 """

@@ -20,7 +20,7 @@ from tornado.websocket import websocket_connect
 
 from tests.support.site import until
 
-STOP_SECONDS = 30
+STOP_SECONDS = 15
 TOKEN = "for-this-test-alone"
 NO_NEWS = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
 

@@ -6,8 +6,8 @@
 
 Targets: UP, STOPPED (machine off, disk kept), RELEASED (no machine, slot kept), ENDED (no machine, final).
 An absent machine is believed only when it was seen absent twice, a consistency window apart; one that the
-infra lists as terminated at the second look. A machine that cannot be seen is unknown, and unknown changes
-nothing.
+infra lists as terminated, or never had room for, at the second look. A machine that cannot be seen is
+unknown, and unknown changes nothing.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ SETTLE_S = 60.0
 CONFIRM_S = 1.0  # between two looks at a machine that the infra lists as terminated
 CREATE_ATTEMPTS = 5
 BOOT_ATTEMPTS = 8
+NO_ROOM = frozenset({"capacity", "quota"})  # codes of refusals that leave nothing behind
 BOOT_LIMIT_S = 900.0
 REFUSED_S = 60.0  # the longest pause between starts that the infra refuses
 NOTICES_KEPT = 32
@@ -155,7 +156,7 @@ def _creating(record: Record, view: NodeView, now: float) -> Decision:
     if view.machine.machine is not None:
         return _created(view.machine.machine, _as_made(record, state))
     if outcome and outcome.effect == "CreateMachine" and outcome.error:
-        if outcome.error.get("retryable") == "no" or outcome.error.get("code") in {"capacity", "quota"}:
+        if outcome.error.get("retryable") == "no" or outcome.error.get("code") in NO_ROOM:
             return _failed(state, outcome.error)
         if state.attempts >= CREATE_ATTEMPTS:
             return _failed(state, outcome.error)
@@ -167,7 +168,11 @@ def _creating(record: Record, view: NodeView, now: float) -> Decision:
     if view.machine.presence == "unknown":
         return Decision(wake_in=HEARTBEAT_S)
     # Nothing is known of the last call: it was never made, or its answer was lost. The token makes it safe.
-    return Decision(effects=(CreateMachine(state.token),), wake_in=max(POLL_S, view.consistency_s))
+    return Decision(
+        state=None if state.unanswered else msgspec.structs.replace(state, unanswered=True),
+        effects=(CreateMachine(state.token),),
+        wake_in=max(POLL_S, view.consistency_s),
+    )
 
 
 def _as_made(record: Record, state: NodeState) -> NodeState:
@@ -430,10 +435,14 @@ def _window(view: NodeView) -> float:
     """Seconds between the two looks that make an absence certain.
 
     A list may be late with what it shows, never early: one that has this token as terminated is past all that
-    could still come of it. A terminated machine of another token tells nothing.
+    could still come of it; nor can anything come of one that was used once and found no room. A terminated
+    machine of another token tells nothing.
     """
-    machine = view.machine.machine
-    ended = machine is not None and machine.token == view.state.token
+    machine, state = view.machine.machine, view.state
+    asked_once = state.attempts == 1 and not state.unanswered and not state.machine
+    if asked_once and (state.error or {}).get("code") in NO_ROOM:
+        return 0.0
+    ended = machine is not None and machine.token == state.token
     return min(CONFIRM_S, view.consistency_s) if ended else view.consistency_s
 
 

@@ -63,6 +63,8 @@ class NodeKind:
         agent = AgentSeen("untried")
         if machine.machine is not None and machine.machine.state == "running":
             agent = await self._agent(record, state, machine.machine)
+            if agent.presence == "silent" and record.status == "UP":  # it took a while to see that
+                machine = await self._machine(record, state)
         spec = cluster.spec_as(ClusterSpec)
         capabilities = self._core.provider(state.offer or offer).capabilities
         can_stop = self._core.can_stop(state.offer or offer)

@@ -17,7 +17,7 @@ from skynb_clusters.deciders.node import AgentSeen, MachineSeen, NodeView, decid
 from skynb_clusters.deciders.views import Idle, JobSeen
 from skynb_clusters.records import Adjustable, Autostop, ClusterSpec, ClusterState, NodeState, Offer
 from tests.support.depth import examples
-from tests.support.world import World
+from tests.support.world import OFFERS, World, node_record
 
 
 def up() -> World:
@@ -462,3 +462,29 @@ def test_a_spent_budget_keeps_no_disk_that_nobody_wants():
     )
     [move] = decide_node(msgspec.structs.replace(SLOT, status="UP"), view, 50.0).moves
     assert (move.record, move.target, move.unless) == ("cluster-a", "STOPPED", "TERMINATED")
+
+
+@pytest.mark.parametrize(
+    ("asked", "free"),
+    [
+        ({"attempts": 1}, True),
+        ({"attempts": 2}, False),
+        ({"attempts": 1, "unanswered": True}, False),
+        ({"attempts": 1, "machine": "m1"}, False),
+    ],
+)
+@pytest.mark.parametrize("code", ["capacity", "quota", "provider"])
+def test_a_slot_that_found_no_room_is_free_at_once(asked, free, code):
+    """Failover does not wait for a list to catch up with what was never made; after any doubt it does."""
+    error = {"code": code, "what": "none free", "retryable": "yes"}
+    state = NodeState(offer=OFFERS[0], token="t", error=error, absent_at=100.0, **asked)
+    record = msgspec.structs.replace(node_record(0), status="ENDING")
+    view = NodeView(
+        state=state,
+        offer=OFFERS[0],
+        machine=MachineSeen("absent"),
+        agent=AgentSeen("untried"),
+        consistency_s=30.0,
+    )
+    assert (decide_node(record, view, 100.1).status == "PENDING") == (free and code != "provider")
+    assert decide_node(record, view, 130.1).status == "PENDING"

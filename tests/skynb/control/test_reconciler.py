@@ -268,3 +268,45 @@ def test_a_deed_that_failed_rests_before_it_is_done_again(ledger, clock):
     clock.time += 0.06
     asyncio.run(stepped.step("lamp-1"))
     assert kind.deeds["lamp-1"] == 2
+
+
+def test_a_look_that_changes_nothing_still_wakes_others(database):
+    """Whoever is waited for is told, also where there is nothing to write."""
+
+    class Waiting(Lamp):
+        def decide(self, record: Record, observation: str, now: float) -> Decision:
+            if record.id == "lamp-1":
+                return Decision(wakes=("lamp-2",), wake_in=60)
+            return super().decide(record, observation, now)
+
+    kind = Waiting()
+
+    async def work(ledger, reconciler):
+        await asyncio.sleep(0.1)  # its first scan is over: nothing else finds what comes now
+        put(ledger, lamp(1), lamp(2))
+        reconciler.queue.add("lamp-1")
+        await until(lambda: statuses(ledger)["lamp-2"] == "ON", 3.0)
+
+    running(database, kind, work)
+
+
+def test_a_server_with_a_new_name_holds_what_it_held(database):
+    """What it holds already it keeps, and its next life, which has the new name from the start, has all."""
+
+    async def work(ledger, reconciler):
+        put(ledger, lamp(1))
+        reconciler.queue.add("lamp-1")
+        await until(lambda: statuses(ledger)["lamp-1"] == "ON")
+        reconciler.become("new")
+        put(ledger, lamp(2))
+        reconciler.queue.add("lamp-2")
+        await until(lambda: statuses(ledger)["lamp-2"] == "ON")
+        with ledger.transaction() as tx:
+            assert tx.claim("lamp-1", Claim(owner="new", token="t"))
+
+    running(database, Lamp(), work)
+    ledger = Ledger(database)
+    with ledger.transaction() as tx:
+        reborn = Claim(owner="new", token="of a later life")
+        assert [tx.claim(f"lamp-{number}", reborn) for number in (1, 2)] == [True, True]
+    ledger.close()

@@ -25,9 +25,9 @@ print(SkyCluster(quiet=True).name)
 
 def test_a_forgotten_cluster_ends_but_not_while_it_works(house):
     """Idle for its time it is taken down; work that takes longer than that time is finished first."""
-    cluster = SkyCluster(idle_minutes=0.2, quiet=True, shutdown_on_close=False)
+    cluster = SkyCluster(idle_minutes=0.1, quiet=True, shutdown_on_close=False)
     with Client(cluster) as client:
-        assert client.submit(time.sleep, 18).result() is None
+        assert client.submit(time.sleep, 9).result() is None
         assert house.cluster(cluster.name).status == "UP"
     cluster.close()
     house.until(lambda: house.cluster(cluster.name).status == "TERMINATED", seconds=60)
