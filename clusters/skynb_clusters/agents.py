@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any
 
 import msgspec
@@ -18,7 +19,8 @@ from skynb_clusters.links import Link
 log = logging.getLogger("skynb.agents")
 
 HELLO_SECONDS = 5.0
-DIALS = 16  # connections made at once; a host that does not answer holds one for seconds, and nothing else
+REDIALS = 16  # connections made again at once; a host that does not answer holds one for seconds
+DIALS = 2 * REDIALS  # all that are made at once: an agent that was just started waits for no old one
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -61,6 +63,7 @@ class AgentHub:
         self._contacts: dict[str, _Contact] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._dialing = ThreadPoolExecutor(DIALS, thread_name_prefix="skynb-dial")
+        self._again = asyncio.Semaphore(REDIALS)
 
     def link(self, node: str) -> Link | None:
         """The living link to this node's agent, if there is one."""
@@ -79,15 +82,16 @@ class AgentHub:
             raise ProviderError(f"no link to the agent of {node}", retryable="unknown")
         return await link.call(method, params)
 
-    async def reach(self, node: str, name: str, transport: Transport) -> Facts | None:
+    async def reach(self, node: str, name: str, transport: Transport, *, new: bool = False) -> Facts | None:
         """Say hello on the link, making it if need be; None if the agent of that name does not answer.
 
-        An agent of another name does not count: addresses are used again, identities are not.
+        An agent of another name does not count: addresses are used again, identities are not. new: it was
+        just started, so somebody waits for it.
         """
         async with self._locks.setdefault(node, asyncio.Lock()):
             contact = self._contacts.get(node)
             if contact is None or contact.link.closed:
-                contact = await self._connect(node, transport)
+                contact = await self._connect(node, transport, new=new)
             if contact is None:
                 return None
             try:
@@ -143,9 +147,10 @@ class AgentHub:
             self._dialing, transport.connect, "unix:agent.sock"
         )
 
-    async def _connect(self, node: str, transport: Transport) -> _Contact | None:
+    async def _connect(self, node: str, transport: Transport, *, new: bool) -> _Contact | None:
         try:
-            channel = await self._dial(transport)
+            async with nullcontext() if new else self._again:
+                channel = await self._dial(transport)
         except ProviderError:
             return None
         link = Link(channel, on_close=lambda: self._on_news(node))

@@ -1,7 +1,8 @@
 """Looking at an infra once for everybody who wants to know.
 
 A thousand slots ask what the infra lists; it is asked once for all who wait. Whoever asks gets a look that
-began after the question, so that nobody decides on what was true before the own deed.
+began after the question, so that nobody decides on what was true before the own deed; `recent` is for those
+who did none, and are in a hurry.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import msgspec
 from skynb_clusters.contract import Listing, Machine, Provider
 
 Look = Callable[[Provider, str | None], Awaitable[Listing]]
+
+RECENT = 5.0  # in pauses between looks
 
 
 class Sighting(msgspec.Struct, frozen=True):
@@ -30,6 +33,7 @@ class Sightings:
     def __init__(self, look: Look) -> None:
         self._look = look
         self._begun: dict[tuple[str, str | None], float] = {}
+        self._seen: dict[tuple[str, str | None], tuple[float, Sighting]] = {}
         self._running: dict[tuple[str, str | None], asyncio.Task[Sighting]] = {}
         self._waiting: dict[tuple[str, str | None], asyncio.Task[Sighting]] = {}
 
@@ -41,6 +45,11 @@ class Sightings:
             following = self._waiting[key] = asyncio.create_task(self._next(provider, region))
         return await asyncio.shield(following)
 
+    def recent(self, provider: Provider, region: str | None) -> Sighting | None:
+        """The newest look that is over, if looks are rationed and it began a few pauses ago."""
+        begun, seen = self._seen.get((provider.name, region), (0.0, None))
+        return seen if time.monotonic() - begun < RECENT * provider.capabilities.list_every_s else None
+
     async def _next(self, provider: Provider, region: str | None) -> Sighting:
         key = (provider.name, region)
         if running := self._running.get(key):
@@ -49,8 +58,10 @@ class Sightings:
         if pause > 0:
             await asyncio.sleep(pause)
         self._running[key] = self._waiting.pop(key)
-        self._begun[key] = time.monotonic()
-        return _sorted(await self._look(provider, region))
+        begun = self._begun[key] = time.monotonic()
+        seen = _sorted(await self._look(provider, region))
+        self._seen[key] = begun, seen
+        return seen
 
 
 def _sorted(listing: Listing) -> Sighting:

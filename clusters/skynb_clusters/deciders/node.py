@@ -51,7 +51,7 @@ POLL_S = 0.3
 SETTLE_S = 60.0
 CONFIRM_S = 1.0  # between two looks at a machine that the infra lists as terminated
 CREATE_ATTEMPTS = 5
-BOOT_ATTEMPTS = 8
+BOOT_ATTEMPTS = 12
 NO_ROOM = frozenset({"capacity", "quota"})  # codes of refusals that leave nothing behind
 BOOT_LIMIT_S = 900.0
 REFUSED_S = 60.0  # the longest pause between starts that the infra refuses
@@ -232,7 +232,7 @@ def _booting(record: Record, view: NodeView, now: float) -> Decision:
     if outcome and outcome.effect == "StartAgent" and outcome.error:
         if state.attempts >= BOOT_ATTEMPTS:
             return _failed(state, outcome.error)
-        return Decision(reason=str(outcome.error.get("what")), wake_in=min(0.5 * 2.0**state.attempts, 30.0))
+        return Decision(reason=str(outcome.error.get("what")), wake_in=min(0.25 * 1.6**state.attempts, 30.0))
     tried = msgspec.structs.replace(  # a machine that was off may have come back at another address
         state, attempts=state.attempts + 1, address=machine.address or state.address, reach=machine.reach
     )

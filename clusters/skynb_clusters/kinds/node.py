@@ -139,6 +139,12 @@ class NodeKind:
         if state.offer is None or not state.token:
             return MachineSeen("absent")
         provider = self._core.provider(state.offer)
+        if record.status == "BOOTING" and (
+            lately := self._core.sightings.recent(provider, state.offer.region)
+        ):
+            found = _choose(lately.by_record.get(record.id, ()), state.token, any_token=False)
+            if found is not None and found.state == "running":  # its agent's answer says more than a new look
+                return MachineSeen("present", found)
         try:
             seen = await self._core.sightings.of(provider, state.offer.region)
         except (ProviderError, AuthError):
@@ -154,7 +160,8 @@ class NodeKind:
         if record.status not in {"BOOTING", "UP"} or state.offer is None:
             return AgentSeen("untried")
         transport = self._core.provider(state.offer).transport(machine)
-        facts = await self._core.hub.reach(record.id, agent_name(record, state), transport)
+        name, new = agent_name(record, state), record.status == "BOOTING"
+        facts = await self._core.hub.reach(record.id, name, transport, new=new)
         if facts is None:
             return _SILENT
         return AgentSeen("answering", facts.head_port or 0, facts.version, _noted(facts.notices))

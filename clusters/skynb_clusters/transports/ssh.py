@@ -125,7 +125,7 @@ class SshTransport:
         if kind == "tcp":
             host, _, port = rest.rpartition(":")
             return SshChannel(self._connection().tcp(host.strip("[]"), int(port)))
-        process = self.exec([*self.python, "-c", _BRIDGE, f"{self.root}/{rest}"])
+        process = self.exec([*self.python, "-E", "-s", "-S", "-c", _BRIDGE, f"{self.root}/{rest}"])
         if process.first_byte(GREETING_SECONDS) == b"\n":
             return process
         with suppress(TimeoutError, ProviderError):
