@@ -25,6 +25,7 @@ from skynb.client import server
 from skynb.errors import ServerError, SkynbError
 from skynb.wire import API_PREFIX, KEY_HEADER, VERSION_HEADER
 from skynb_jupyter.answers import Answers
+from skynb_jupyter.dashboards import PATH, DashboardHandler
 
 if TYPE_CHECKING:
     import httpx
@@ -45,6 +46,7 @@ def _load_jupyter_server_extension(app: ServerApp) -> None:
         [
             (url_path_join(base, "/skynb/door"), DoorHandler),
             (url_path_join(base, API_PREFIX, "/.*"), PassHandler, {"way": way, "base": base}),
+            (url_path_join(base, PATH, "/([^/]+)/.*"), DashboardHandler, {"way": way}),
         ],
     )
 
@@ -64,6 +66,13 @@ class Way:
     def __init__(self) -> None:
         self._finding = asyncio.Lock()  # one start is enough for all who ask at once
 
+    async def to(self) -> tuple[str, dict[str, str]]:
+        """Where the server is, and what it must be told. It is started if none runs; ServerError."""
+        async with self._finding:
+            card = await asyncio.to_thread(server.ensure)
+        own = {"Authorization": f"token {card['token']}", "User-Agent": f"skynb-door/{__version__}"}
+        return str(card["url"]), own
+
     async def open(
         self, method: str, target: str, headers: dict[str, str], body: bytes | None
     ) -> httpx.Response:
@@ -79,12 +88,8 @@ class Way:
             self._client = httpx.AsyncClient(timeout=quiet, limits=boundless, trust_env=False)
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
-            async with self._finding:
-                card = await asyncio.to_thread(server.ensure)
-            own = {"Authorization": f"token {card['token']}", "User-Agent": f"skynb-door/{__version__}"}
-            request = self._client.build_request(
-                method, card["url"] + target, headers=headers | own, content=body
-            )
+            url, own = await self.to()
+            request = self._client.build_request(method, url + target, headers=headers | own, content=body)
             try:
                 answer = await self._client.send(request, stream=True)
                 if not is_stream(answer):

@@ -11,7 +11,7 @@ from tornado import web
 from skynb.errors import SkynbError, SpecError
 from skynb.wire import API_PREFIX
 from skynb_jupyter.base import Base
-from skynb_jupyter.kernels.channel import KernelChannel
+from skynb_jupyter.channels import DashboardChannel, KernelChannel
 from skynb_jupyter.managed_streams import ManagedEventsHandler, ManagedLogsHandler
 from skynb_jupyter.openapi import document
 from skynb_jupyter.routes import ROUTES, Call, Route
@@ -96,6 +96,7 @@ def handlers() -> list[tuple[Any, ...]]:
         (f"{API_PREFIX}/clusters/([^/]+)/events", EventsHandler),
         (f"{API_PREFIX}/clusters/([^/]+)/jobs/([^/]+)/logs", LogsHandler),
         (f"{API_PREFIX}/clusters/([^/]+)/kernels/([^/]+)/channel", KernelChannel),
+        (f"{API_PREFIX}/clusters/([^/]+)/dask/dashboard", DashboardChannel),
         (f"{API_PREFIX}/jobs/([^/]+)/events", ManagedEventsHandler),
         (f"{API_PREFIX}/jobs/([^/]+)/logs", ManagedLogsHandler),
     ]

@@ -16,6 +16,7 @@ _STREAMS = {
     "/clusters/{cluster}/events": "The same for one cluster",
     "/clusters/{cluster}/jobs/{job}/logs": "A job's log as it arrives, as server-sent events",
     "/clusters/{cluster}/kernels/{kernel}/channel": "A websocket to the keeper of a kernel",
+    "/clusters/{cluster}/dask/dashboard": "A websocket that carries a line to Dask's dashboard, as HTTP/1.1",
     "/jobs/{job}/events": "The history of a managed job and of its clusters, as server-sent events",
     "/jobs/{job}/logs": "A managed job's log over all its attempts, as server-sent events",
 }

@@ -6,12 +6,13 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 
 from skynb.control.ledger import Transaction
 from skynb.control.records import Record
-from skynb.errors import NotFoundError, SpecError
+from skynb.errors import NotFoundError, ProviderError, SpecError
 from skynb.planning.cheapest import Cheapest, cheapest
 from skynb.wire import (
     AutostopRequest,
@@ -42,17 +43,18 @@ from skynb.wire import (
     SshInfo,
 )
 from skynb_clusters import dasks, tls, views
+from skynb_clusters.contract import Channel
 from skynb_clusters.core import Core
 from skynb_clusters.deciders.dask import wanted
 from skynb_clusters.naming import job_id
 from skynb_clusters.offers import price_of
 from skynb_clusters.rebuild import Rebuilder
-from skynb_clusters.records import ClusterSpec, DaskSpec, DaskState
+from skynb_clusters.records import ClusterSpec, DaskSpec, DaskState, NodeState, head_of
 from skynb_clusters.refreshing import Refresher
 from skynb_clusters.requests import Desk
 from skynb_clusters.runs import runs_of
 from skynb_clusters.spending import spent_by_day
-from skynb_jupyter.kernels.offer import Kernels
+from skynb_jupyter.kernels.offer import Kernels, UnreachableError
 from skynb_jupyter.managed import Managed
 
 T = TypeVar("T")
@@ -285,6 +287,24 @@ class Service:
                 return read(tx)
 
         return await self.core.reconciler.in_ledger(call)
+
+    async def dashboard(self, name: str) -> Channel:
+        """A line to the dashboard of the Dask on this cluster. NotFoundError, or UnreachableError for now."""
+
+        def find(tx: Transaction) -> tuple[DaskInfo, Record | None]:
+            return self._dask(tx, name, secret=False), tx.get(head_of(views.find_cluster(tx, name)))
+
+        found, head = await self.read(find)
+        if found.status != "UP" or head is None:
+            mend = f"`skynb dask up {name}`, or SkyCluster({name!r}) in a cell"
+            raise NotFoundError(f"no Dask is up on {name!r}", why=found.reason or None, mend=mend)
+        target = f"tcp:{urlsplit(found.dashboard).netloc}"
+        try:
+            return await self.core.in_cloud(self.core.transport(head.state_as(NodeState)).connect, target)
+        except ProviderError as error:
+            raise UnreachableError(
+                f"Dask's dashboard on {name!r} does not answer now", why=str(error)
+            ) from None
 
     def _dask(self, tx: Transaction, name: str, *, secret: bool) -> DaskInfo:
         cluster = views.find_cluster(tx, name)

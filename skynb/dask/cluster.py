@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import os
 import warnings
 import weakref
 from collections.abc import Collection, Mapping, Sequence
@@ -112,9 +113,15 @@ class SkyCluster(Cluster):
 
     @property
     def dashboard_link(self) -> str:
-        """Where the dashboard is; it listens on the head node's loopback alone."""
+        """Where the dashboard is, by way of the Jupyter server where this is one of its notebooks.
+
+        Elsewhere as Dask's setting `distributed.dashboard.link` has it, on the head node's loopback.
+        """
         if self._dask is None or not self._dask.dashboard:
             return ""
+        if "JPY_SESSION_NAME" in os.environ:
+            base = os.environ.get("JUPYTERHUB_SERVICE_PREFIX", "/")
+            return f"{base}skynb/dask/{self._dask.cluster}/status"
         host, _, port = self._dask.dashboard.split("/")[2].partition(":")
         return str(format_dashboard_link(host, port))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from skynb import kernels
+from skynb import SkyCluster, kernels
 from skynb.client import sdk
 from skynb.client import server as daemon
 from tests.support.browser import browser_missing, tab
@@ -180,6 +180,21 @@ def test_dask_is_attached_by_a_cell(lab_page):
     lab_page.choose(lab_page.row("two"), "Insert a Cell That Attaches Dask")
     cell = lab_page.page.locator(".jp-NotebookPanel:visible .jp-CodeCell .cm-content").first
     cell.filter(has_text='cluster = SkyCluster("two")').wait_for()
+
+
+def test_a_dask_dashboard_opens_in_a_tab(lab_page):
+    """Its plots are drawn and live, over the Jupyter server alone; without a Dask it says what is missing."""
+    with SkyCluster("two", n_workers=1, quiet=True, shutdown_on_close=True):
+        lab_page.choose(lab_page.row("two"), "Open the Dask Dashboard")
+        frame = lab_page.page.frame_locator("#skynb-dask-two iframe")
+        frame.locator(".bk-Figure, .bk-Canvas").first.wait_for()
+        frame.get_by_role("link", name="Workers").wait_for()
+        lab_page.picture("dask-dashboard")
+        lab_page.page.locator(".lm-TabBar-tab", has_text="two Dask").locator(
+            ".lm-TabBar-tabCloseIcon"
+        ).click()
+    lab_page.choose(lab_page.row("two"), "Open the Dask Dashboard")
+    lab_page.page.frame_locator("#skynb-dask-two iframe").get_by_text("no Dask is up on").wait_for()
 
 
 def test_a_managed_job_is_followed_and_cancelled(lab_page, here):

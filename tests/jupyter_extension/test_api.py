@@ -20,7 +20,7 @@ BAD = yaml.safe_load((Path(__file__).parent / "bad_requests.yaml").read_text())
 PATHS = sorted(
     {(route.method, route.path.format(cluster="c", job=1, kernel=1, pool="p")) for route in ROUTES}
     | {("GET", "/openapi.json"), ("GET", "/events"), ("GET", "/clusters/c/events")}
-    | {("GET", "/clusters/c/kernels/1/channel")}
+    | {("GET", "/clusters/c/kernels/1/channel"), ("GET", "/clusters/c/dask/dashboard")}
     | {("GET", "/clusters/c/jobs/1/logs"), ("GET", "/nowhere"), ("PUT", "/clusters")}
 )
 

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
 import urllib.error
 import urllib.request
+from http.cookiejar import CookieJar
+from types import SimpleNamespace
 
 import psutil
 import pytest
+from tornado.httpclient import HTTPClientError, HTTPRequest
+from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
+from tornado.websocket import websocket_connect
 
-from skynb import __version__
+from skynb import SkyCluster, __version__
 from skynb.client import server as daemon
 from skynb.wire import API_PREFIX, KEY_HEADER, VERSION_HEADER
+from skynb_jupyter.dashboards import passed_on
 from tests.support.jupyter import TOKEN, jupyter
 from tests.support.site import site, until
 
@@ -106,6 +113,59 @@ def test_a_stream_arrives_as_it_happens_and_ends_with_its_reader(house, here):
 def connections(here):
     """Open connections of the daemon."""
     return len(psutil.Process(here.server_pid()).net_connections())
+
+
+def test_a_dashboard_is_reached_over_the_door(house, here):
+    """Dask's pages and its websocket below Jupyter's address; only for its owner, and from its own pages."""
+    here.launch("dashed")
+    until(lambda: here.cluster("dashed").status == "UP", 60)
+    assert ask(house, "GET", "/skynb/dask/dashed/status")[0] == 404
+    with SkyCluster("dashed", n_workers=1, quiet=True, shutdown_on_close=True):
+        status, text, headers = ask(house, "GET", "/skynb/dask/dashed/status")
+        assert (status, headers["Content-Type"]) == (200, "text/html")
+        assert "Dask Diagnostic UI" in text
+        assert "/individual-groups" in ask(house, "GET", "/skynb/dask/dashed/individual-plots.json")[1]
+        assert ask(house, "GET", "/skynb/dask/dashed/nothing/there")[0] == 404
+        assert ask(house, "GET", "/skynb/dask/nobody/status")[0] == 404
+        assert "Dask" not in ask(house, "GET", "/skynb/dask/dashed/status", token=None)[1]
+        own = cookies(house)
+        assert asyncio.run(opened(house, house.url.rstrip("/"), own)) == 101
+        assert asyncio.run(opened(house, "http://elsewhere.example", own)) == 403
+    here.down("dashed")
+
+
+def cookies(house) -> str:
+    """What a browser has once its user came in."""
+    opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar := CookieJar()))
+    opener.open(f"{house.url}api/status?token={TOKEN}", timeout=30).close()
+    return "; ".join(f"{one.name}={one.value}" for one in jar)
+
+
+async def opened(house, origin: str, cookie: str) -> int:
+    """The status with which the dashboard's websocket answers a page of this origin."""
+    headers = {"Origin": origin, "Cookie": cookie}
+    url = f"{house.url.replace('http', 'ws', 1)}skynb/dask/dashed/status/ws"
+    try:
+        line = await websocket_connect(HTTPRequest(url, headers=headers), subprotocols=["bokeh", "none"])
+    except HTTPClientError as error:
+        return error.code
+    line.close()
+    return 101
+
+
+def test_what_is_jupyters_own_does_not_reach_a_dashboard():
+    """Its token and its cookies stay here, in whatever form they come."""
+    headers = HTTPHeaders({"Cookie": "a=canary", "authorization": "token canary", "Accept": "text/html"})
+    headers.add("Referer", "http://localhost/lab?token=canary")
+    headers.add("X-XSRFToken", "canary")
+    headers.add("Host", "canary.example")
+    uri = "/base/skynb/dask/c/status?theme=dark&token=canary"
+    line = RequestStartLine("GET", uri, "HTTP/1.1")
+    asked = HTTPServerRequest(start_line=line, headers=headers, connection=SimpleNamespace())
+    said = passed_on(asked, live=False).decode()
+    assert said.startswith("GET /status?theme=dark HTTP/1.1\r\nHost: localhost\r\nAccept: text/html\r\n")
+    assert said.endswith("\r\nConnection: close\r\n\r\n")
+    assert "canary" not in said
 
 
 def test_a_server_that_was_killed_is_started_again(house, here):

@@ -19,6 +19,7 @@ export namespace Commands {
   export const why = 'skynb:why';
   export const kernel = 'skynb:attach-kernel';
   export const dask = 'skynb:attach-dask';
+  export const dashboard = 'skynb:dask-dashboard';
   export const stop = 'skynb:stop';
   export const start = 'skynb:start';
   export const down = 'skynb:down';

@@ -6,6 +6,7 @@ import { addIcon, LabIcon, refreshIcon, ToolbarButton } from '@jupyterlab/ui-com
 import { version } from '../package.json';
 import { Api } from './api';
 import { addCommands, Commands } from './commands';
+import { dashboardId, DashboardView } from './dashboards';
 import { logId, LogView } from './logs';
 import { Panel } from './panel';
 import { Store } from './store';
@@ -65,6 +66,27 @@ const plugin: JupyterFrontEndPlugin<void> = {
     void restorer?.restore(logs, {
       command: Commands.logs,
       args: view => ({ ...view.of }),
+      name: view => view.id
+    });
+
+    const dashboards = new WidgetTracker<DashboardView>({ namespace: 'skynb-dask' });
+    app.commands.addCommand(Commands.dashboard, {
+      label: 'Open the Dask Dashboard',
+      execute: args => {
+        const cluster = String(args.cluster ?? '');
+        let view = dashboards.find(one => one.id === dashboardId(cluster));
+        if (!view) {
+          view = new DashboardView(cluster);
+          view.title.icon = icon;
+          void dashboards.add(view);
+          app.shell.add(view, 'main');
+        }
+        app.shell.activateById(view.id);
+      }
+    });
+    void restorer?.restore(dashboards, {
+      command: Commands.dashboard,
+      args: view => ({ cluster: view.cluster }),
       name: view => view.id
     });
 

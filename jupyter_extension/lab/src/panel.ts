@@ -191,7 +191,8 @@ export class Panel extends SidePanel {
     open: () => Commands.logs,
     remove: () => Commands.down,
     menu: one => {
-      const up = one.status === 'UP' ? [Commands.kernel, Commands.dask, ''] : [];
+      const up =
+        one.status === 'UP' ? [Commands.kernel, Commands.dask, Commands.dashboard, ''] : [];
       const moves = one.target === 'STOPPED' ? [Commands.start] : [Commands.stop];
       return [...up, Commands.logs, Commands.why, '', ...moves, Commands.down];
     }

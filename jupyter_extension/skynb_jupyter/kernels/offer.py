@@ -25,7 +25,7 @@ PAUSE_S = 0.03
 
 
 class UnreachableError(ProviderError):
-    """There is no way to a kernel now; it may live."""
+    """There is no way now to what is asked for; it may live."""
 
     code = "unreachable"
     http_status = 503

@@ -1,9 +1,10 @@
-"""A websocket that leads to the keeper of a kernel: its bytes, both ways, and nothing of what they mean."""
+"""Websockets that lead to something on a node: its bytes, both ways, and nothing of what they mean."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from jupyter_server.auth.decorator import ws_authenticated
@@ -13,6 +14,7 @@ from tornado import web
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from skynb.errors import SkynbError
+from skynb_clusters.contract import Channel
 from skynb_jupyter.answers import RESOURCE
 from skynb_jupyter.routes import whole
 from skynb_jupyter.service import Service
@@ -20,7 +22,7 @@ from skynb_jupyter.service import Service
 CHUNK = 1 << 18
 
 
-class KernelChannel(WebSocketHandler, JupyterHandler):
+class NodeChannel(WebSocketHandler, JupyterHandler):
     """Open for as long as both sides are. Refused with the error's own status while there is no way."""
 
     auth_resource = RESOURCE
@@ -29,27 +31,33 @@ class KernelChannel(WebSocketHandler, JupyterHandler):
         return JupyterHandler.prepare(self, _redirect_to_login=False)
 
     @ws_authenticated
-    async def get(self, cluster: str, kernel: str) -> None:
+    async def get(self, *path: str) -> None:
         if not await ensure_async(
             self.authorizer.is_authorized(self, self.current_user, "execute", RESOURCE)
         ):
             raise web.HTTPError(403)
-        kernels = self._service.kernels
         try:
-            number = whole(kernel, "kernel")
-            self._channel = await kernels.connect(cluster, number)
+            self._channel = await self.reach(*path)
         except SkynbError as error:
             raise web.HTTPError(error.http_status, reason=_line(error)) from None
-        with kernels.attached(cluster, number):
+        with self.attached(*path):
             try:
-                await super().get(cluster, kernel)
+                await super().get(*path)
             finally:
                 self._channel.close()
+
+    async def reach(self, *path: str) -> Channel:
+        """The way to what this path names. Raises SkynbError."""
+        raise NotImplementedError
+
+    def attached(self, *path: str) -> AbstractContextManager[None]:
+        """Lasts as long as somebody is connected."""
+        return nullcontext()
 
     async def open(self, *_: Any) -> None:
         self.set_nodelay(True)
         self._loop = asyncio.get_running_loop()
-        threading.Thread(target=self._read, name="skynb-kernel", daemon=True).start()
+        threading.Thread(target=self._read, name="skynb-channel", daemon=True).start()
 
     async def on_message(self, message: str | bytes) -> None:
         if isinstance(message, bytes):
@@ -62,7 +70,7 @@ class KernelChannel(WebSocketHandler, JupyterHandler):
         self._channel.close()
 
     @property
-    def _service(self) -> Service:
+    def service(self) -> Service:
         found: Service = self.settings["skynb_service"]
         return found
 
@@ -85,6 +93,26 @@ class KernelChannel(WebSocketHandler, JupyterHandler):
 
     async def _hand_on(self, data: bytes) -> None:
         await self.write_message(data, binary=True)
+
+
+class KernelChannel(NodeChannel):
+    """To the keeper of a kernel."""
+
+    async def reach(self, *path: str) -> Channel:
+        cluster, kernel = path
+        return await self.service.kernels.connect(cluster, whole(kernel, "kernel"))
+
+    def attached(self, *path: str) -> AbstractContextManager[None]:
+        cluster, kernel = path
+        return self.service.kernels.attached(cluster, int(kernel))
+
+
+class DashboardChannel(NodeChannel):
+    """To the dashboard of a Dask, which listens on its head's loopback alone: HTTP as it is spoken there."""
+
+    async def reach(self, *path: str) -> Channel:
+        (cluster,) = path
+        return await self.service.dashboard(cluster)
 
 
 def _line(error: SkynbError) -> str:
