@@ -189,7 +189,10 @@ class Provider(Protocol):
         return
 
     def create(self, request: NodeRequest) -> Machine:
-        """Create, or return the one created before with this token. Tags are part of the create call."""
+        """Create, or return the one created before with this token. Tags are part of the create call.
+
+        CapacityError and QuotaError say that nothing was made.
+        """
 
     def list(self, tags: Mapping[str, str], region: str | None = None) -> Listing:
         """Every machine, in any state still known, that carries all these tags, in one region or everywhere.

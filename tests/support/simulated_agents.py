@@ -300,7 +300,9 @@ class Hub:
         self._told: dict[tuple[str, int], str] = {}
         self._heard: dict[str, tuple[dict[str, Any], ...]] = {}
 
-    async def reach(self, node: str, name: str, transport: SimulatedTransport) -> Facts | None:
+    async def reach(
+        self, node: str, name: str, transport: SimulatedTransport, *, new: bool = False
+    ) -> Facts | None:
         agent = self._agents.living(transport.machine)
         if agent is None or agent.name != name:
             self.drop(node)
