@@ -12,6 +12,11 @@ from skynb.errors import SkynbError
 RESOURCE = "skynb"
 
 
+def one_line(error: SkynbError) -> str:
+    """An error as the reason of a status line has it."""
+    return " ".join(str(error).split())[:200].encode("ascii", "replace").decode()
+
+
 class Answers(APIHandler):
     """A handler that answers in the API's own form, whatever fails."""
 

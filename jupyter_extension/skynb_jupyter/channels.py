@@ -15,7 +15,7 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from skynb.errors import SkynbError
 from skynb_clusters.contract import Channel
-from skynb_jupyter.answers import RESOURCE
+from skynb_jupyter.answers import RESOURCE, one_line
 from skynb_jupyter.routes import whole
 from skynb_jupyter.service import Service
 
@@ -39,7 +39,7 @@ class NodeChannel(WebSocketHandler, JupyterHandler):
         try:
             self._channel = await self.reach(*path)
         except SkynbError as error:
-            raise web.HTTPError(error.http_status, reason=_line(error)) from None
+            raise web.HTTPError(error.http_status, reason=one_line(error)) from None
         with self.attached(*path):
             try:
                 await super().get(*path)
@@ -113,7 +113,3 @@ class DashboardChannel(NodeChannel):
     async def reach(self, *path: str) -> Channel:
         (cluster,) = path
         return await self.service.dashboard(cluster)
-
-
-def _line(error: SkynbError) -> str:
-    return " ".join(str(error).split())[:200].encode("ascii", "replace").decode()

@@ -15,11 +15,13 @@ from urllib.parse import quote
 from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import JupyterHandler
 from tornado import web
+from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.iostream import IOStream, StreamClosedError
+from tornado.websocket import WebSocketClosedError, websocket_connect
 
 from skynb.errors import SkynbError
 from skynb.wire import API_PREFIX
-from skynb_jupyter.answers import RESOURCE
+from skynb_jupyter.answers import RESOURCE, one_line
 
 if TYPE_CHECKING:
     from tornado.httputil import HTTPServerRequest
@@ -58,13 +60,10 @@ class DashboardHandler(JupyterHandler):
             line.close()
 
     async def _line(self, cluster: str) -> WebSocketClientConnection:
-        from tornado.httpclient import HTTPClientError, HTTPRequest
-        from tornado.websocket import websocket_connect
-
         try:
             url, own = await self._way.to()
         except SkynbError as error:
-            raise web.HTTPError(error.http_status, reason=error.what) from None
+            raise web.HTTPError(error.http_status, reason=one_line(error)) from None
         where = (
             f"{url.replace('http', 'ws', 1)}{API_PREFIX}/clusters/{quote(cluster, safe='')}/dask/dashboard"
         )
@@ -104,5 +103,5 @@ async def _join(browser: IOStream, line: WebSocketClientConnection) -> None:
         browser.close()
         for one in ways:
             one.cancel()
-            with suppress(asyncio.CancelledError, StreamClosedError, ConnectionError):
+            with suppress(asyncio.CancelledError, StreamClosedError, WebSocketClosedError):
                 await one

@@ -150,6 +150,7 @@ async def opened(house, origin: str, cookie: str) -> int:
     except HTTPClientError as error:
         return error.code
     line.close()
+    line.stream.close()
     return 101
 
 

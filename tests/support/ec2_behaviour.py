@@ -256,6 +256,7 @@ def _now(instance: Any) -> Any:
 
 
 def _move(instance: Any, name: str, code: int, then: str, then_code: int, seconds: float) -> None:
+    _due.pop(instance.id, None)  # what was to follow does not any more
     if seconds > 0:
         instance._state.name, instance._state.code = name, code
         _due[instance.id] = (time.monotonic() + seconds, then, then_code)

@@ -25,8 +25,13 @@ FOLDER = ".skynb-kernels"  # on the node, below the home
 GRACE_S = 3
 _ALIVE = {"RUNNING", "STOPPING"}
 _MAIN = b"import sys\nfrom skynb_kernel.keeper import main\nsys.exit(main())\n"
-# $0 is a word for `ps`, $1 the Python that was asked for. Some systems have no plain `python`.
-_RUN = 'p=${1:-$(command -v python || command -v python3)}; shift; exec "$p" "$@"'
+# $0 is a word for `ps`, $1 the Python that was asked for. Some systems have no plain `python`. Kernels start
+# where jobs do: in the workdir, if one was sent.
+_RUN = """p=${1:-$(command -v python || command -v python3)}; shift
+case $p in /*) ;; */*) p=$PWD/$p ;; esac
+[ ! -d sky_workdir ] || cd sky_workdir
+exec "$p" "$@"
+"""
 
 
 class KernelKind:

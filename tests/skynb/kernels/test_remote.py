@@ -58,6 +58,20 @@ def test_a_cell_runs_there(far, here):
     assert far.text("print(x)") == "20\n"
 
 
+def test_a_kernel_starts_where_jobs_do(here, tmp_path):
+    """In the workdir where one was sent: its modules are found, its files opened by their names."""
+    (tmp_path / "told.py").write_text("what = open('said.txt').read()")
+    (tmp_path / "said.txt").write_text("from the workdir")
+    here.launch("worked", workdir=str(tmp_path), run="true")
+    until(lambda: here.job("worked", 1).status == "SUCCEEDED", 60)
+    until(lambda: "skynb-worked" in KernelSpecManager().find_kernel_specs(), 60)
+    with remote("skynb-worked") as kernel:
+        assert kernel.text("import os, told; print(told.what, os.path.basename(os.getcwd()))") == (
+            "from the workdir sky_workdir\n"
+        )
+    here.down("worked")
+
+
 def test_questions_are_answered_here(far):
     """`input()` there asks this side."""
     number = far.client.execute("print('got', input('name? '))", allow_stdin=True)
