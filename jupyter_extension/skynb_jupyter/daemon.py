@@ -30,8 +30,9 @@ def main(argv: list[str] | None = None) -> None:
     with suppress(FileNotFoundError):
         (home / "server.json").unlink()  # of one that was killed
     os.environ["JUPYTER_RUNTIME_DIR"] = str(home / "runtime")
-    # jsonschema would import a grammar of URIs, which alone takes a second; it does without.
-    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+    # jsonschema would make grammars of URIs and durations, the first alone in a second; it does without.
+    for grammar in ("rfc3987_syntax", "isoduration"):
+        sys.modules.setdefault(grammar, None)  # type: ignore[arg-type]
     from skynb_jupyter.app import serve
 
     serve(home, port=options.port or _free_port(), token=secrets.token_hex(24))

@@ -33,7 +33,8 @@ fi
 _START = """\
 import sys
 sys.path.insert(0, sys.argv.pop(1))
-sys.modules.setdefault("rfc3987_syntax")  # parsed by jsonschema for URIs: a second that no notebook needs
+for grammar in "rfc3987_syntax", "isoduration":  # parsed by jsonschema: a second that no notebook needs
+    sys.modules.setdefault(grammar)
 from skynb_notebook.runner import main
 sys.exit(main(sys.argv[1:]))
 """
