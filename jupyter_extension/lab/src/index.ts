@@ -1,7 +1,8 @@
 import { ILayoutRestorer, JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
-import { ICommandPalette, WidgetTracker } from '@jupyterlab/apputils';
+import { ICommandPalette, MainAreaWidget, WidgetTracker } from '@jupyterlab/apputils';
 import { INotebookTracker } from '@jupyterlab/notebook';
 import { addIcon, LabIcon, refreshIcon, ToolbarButton } from '@jupyterlab/ui-components';
+import { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 
 import { version } from '../package.json';
 import { Api } from './api';
@@ -48,47 +49,49 @@ const plugin: JupyterFrontEndPlugin<void> = {
     });
     palette?.addItem({ command: Commands.show, category: 'skynb' });
 
-    const logs = new WidgetTracker<LogView>({ namespace: 'skynb-logs' });
-    app.commands.addCommand(Commands.logs, {
-      label: 'Open Log',
-      execute: args => {
-        const of = { cluster: String(args.cluster ?? ''), job: Number(args.job ?? 0) };
-        let view = logs.find(one => one.id === logId(of));
-        if (!view) {
-          view = new LogView(store.api, of);
-          view.title.icon = icon;
-          void logs.add(view);
-          app.shell.add(view, 'main');
+    const inTabs = <T extends MainAreaWidget>(
+      tabs: WidgetTracker<T>,
+      command: string,
+      label: string,
+      of: (args: ReadonlyPartialJSONObject) => { id: string; make: () => T },
+      args: (view: T) => ReadonlyPartialJSONObject
+    ) => {
+      app.commands.addCommand(command, {
+        label,
+        execute: asked => {
+          const { id, make } = of(asked);
+          let view = tabs.find(one => one.id === id);
+          if (!view) {
+            view = make();
+            view.title.icon = icon;
+            void tabs.add(view);
+            app.shell.add(view, 'main');
+          }
+          app.shell.activateById(id);
         }
-        app.shell.activateById(view.id);
-      }
-    });
-    void restorer?.restore(logs, {
-      command: Commands.logs,
-      args: view => ({ ...view.of }),
-      name: view => view.id
-    });
-
-    const dashboards = new WidgetTracker<DashboardView>({ namespace: 'skynb-dask' });
-    app.commands.addCommand(Commands.dashboard, {
-      label: 'Open the Dask Dashboard',
-      execute: args => {
-        const cluster = String(args.cluster ?? '');
-        let view = dashboards.find(one => one.id === dashboardId(cluster));
-        if (!view) {
-          view = new DashboardView(cluster);
-          view.title.icon = icon;
-          void dashboards.add(view);
-          app.shell.add(view, 'main');
-        }
-        app.shell.activateById(view.id);
-      }
-    });
-    void restorer?.restore(dashboards, {
-      command: Commands.dashboard,
-      args: view => ({ cluster: view.cluster }),
-      name: view => view.id
-    });
+      });
+      void restorer?.restore(tabs, { command, args, name: view => view.id });
+    };
+    inTabs(
+      new WidgetTracker<LogView>({ namespace: 'skynb-logs' }),
+      Commands.logs,
+      'Open Log',
+      ({ cluster, job }) => {
+        const of = { cluster: String(cluster ?? ''), job: Number(job ?? 0) };
+        return { id: logId(of), make: () => new LogView(store.api, of) };
+      },
+      view => ({ ...view.of })
+    );
+    inTabs(
+      new WidgetTracker<DashboardView>({ namespace: 'skynb-dask' }),
+      Commands.dashboard,
+      'Open the Dask Dashboard',
+      ({ cluster }) => {
+        const name = String(cluster ?? '');
+        return { id: dashboardId(name), make: () => new DashboardView(name) };
+      },
+      view => ({ cluster: view.cluster })
+    );
 
     // A cluster that came up is a kernel to choose, in the launcher too.
     let up = '';
