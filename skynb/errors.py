@@ -142,6 +142,14 @@ class ProviderError(SkynbError):
             self.disproves = disproves
 
 
+class UnreachableError(ProviderError):
+    """There is no way now to what is asked for on a node; it may live."""
+
+    code = "unreachable"
+    http_status = 503
+    retryable: Retryable = "yes"
+
+
 class CapacityError(ProviderError):
     """The infra has no such machine free now; another zone, type or time may."""
 

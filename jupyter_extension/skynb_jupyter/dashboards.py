@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from jupyter_server.auth.decorator import authorized
@@ -27,15 +27,12 @@ if TYPE_CHECKING:
     from tornado.httputil import HTTPServerRequest
     from tornado.websocket import WebSocketClientConnection
 
+    from skynb_jupyter.door import Way
+
 PATH = "/skynb/dask"
 CONNECT_SECONDS = 20.0
 _CHUNK = 1 << 18
 _OWN = {"authorization", "connection", "cookie", "host", "referer", "x-xsrftoken"}
-
-
-class _Way(Protocol):
-    async def to(self) -> tuple[str, dict[str, str]]:
-        """Where skynb's server is, and what it must be told."""
 
 
 class DashboardHandler(JupyterHandler):
@@ -43,7 +40,7 @@ class DashboardHandler(JupyterHandler):
 
     auth_resource = RESOURCE
 
-    def initialize(self, way: _Way) -> None:
+    def initialize(self, way: Way) -> None:
         self._way = way
 
     @web.authenticated

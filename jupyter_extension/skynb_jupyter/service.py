@@ -12,7 +12,7 @@ import msgspec
 
 from skynb.control.ledger import Transaction
 from skynb.control.records import Record
-from skynb.errors import NotFoundError, ProviderError, SpecError
+from skynb.errors import NotFoundError, ProviderError, SpecError, UnreachableError
 from skynb.planning.cheapest import Cheapest, cheapest
 from skynb.wire import (
     AutostopRequest,
@@ -54,7 +54,7 @@ from skynb_clusters.refreshing import Refresher
 from skynb_clusters.requests import Desk
 from skynb_clusters.runs import runs_of
 from skynb_clusters.spending import spent_by_day
-from skynb_jupyter.kernels.offer import Kernels, UnreachableError
+from skynb_jupyter.kernels.offer import Kernels
 from skynb_jupyter.managed import Managed
 
 T = TypeVar("T")
@@ -295,9 +295,11 @@ class Service:
             return self._dask(tx, name, secret=False), tx.get(head_of(views.find_cluster(tx, name)))
 
         found, head = await self.read(find)
-        if found.status != "UP" or head is None:
+        if found.status != "UP" or not found.dashboard or head is None:
             mend = f"`skynb dask up {name}`, or SkyCluster({name!r}) in a cell"
-            raise NotFoundError(f"no Dask is up on {name!r}", why=found.reason or None, mend=mend)
+            raise NotFoundError(
+                f"no Dask with a dashboard is up on {name!r}", why=found.reason or None, mend=mend
+            )
         target = f"tcp:{urlsplit(found.dashboard).netloc}"
         try:
             return await self.core.in_cloud(self.core.transport(head.state_as(NodeState)).connect, target)

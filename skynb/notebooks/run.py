@@ -23,18 +23,17 @@ if TYPE_CHECKING:
 _NODE = Path(journal.__file__).parent
 _PLACE = "~/.skynb-notebook"
 NEEDS = ("nbclient", "ipykernel", "cloudpickle")
-_HAS = f"from importlib.util import find_spec; exit(None in map(find_spec, {NEEDS}))"
+# What jsonschema would parse at import if it is installed: over a second that no notebook needs.
+_QUICK = 'import sys; sys.modules.update(dict.fromkeys(("rfc3987_syntax", "isoduration")))'
 _SETUP = f"""\
-if ! python3 -c "{_HAS}" 2>/dev/null; then
+if ! python3 -c '{_QUICK}; import {", ".join(NEEDS)}' 2>/dev/null; then
     [ -x {_PLACE}/venv/bin/python ] || python3 -m venv --system-site-packages {_PLACE}/venv
     {_PLACE}/venv/bin/python -m pip install --quiet {" ".join(NEEDS)}
 fi
 """
-_START = """\
-import sys
+_START = f"""\
+{_QUICK}
 sys.path.insert(0, sys.argv.pop(1))
-for grammar in "rfc3987_syntax", "isoduration":  # parsed by jsonschema: a second that no notebook needs
-    sys.modules.setdefault(grammar)
 from skynb_notebook.runner import main
 sys.exit(main(sys.argv[1:]))
 """

@@ -190,11 +190,16 @@ def test_a_dask_dashboard_opens_in_a_tab(lab_page):
         frame.locator(".bk-Figure, .bk-Canvas").first.wait_for()
         frame.get_by_role("link", name="Workers").wait_for()
         lab_page.picture("dask-dashboard")
+        lab_page.page.wait_for_timeout(1500)  # Lab saves its layout after a second
+        lab_page.open(reset=False)
+        frame.locator(".bk-Figure, .bk-Canvas").first.wait_for()
         lab_page.page.locator(".lm-TabBar-tab", has_text="two Dask").locator(
             ".lm-TabBar-tabCloseIcon"
         ).click()
     lab_page.choose(lab_page.row("two"), "Open the Dask Dashboard")
-    lab_page.page.frame_locator("#skynb-dask-two iframe").get_by_text("no Dask is up on").wait_for()
+    lab_page.page.frame_locator("#skynb-dask-two iframe").get_by_text(
+        "no Dask with a dashboard is up on"
+    ).wait_for()
 
 
 def test_a_managed_job_is_followed_and_cancelled(lab_page, here):

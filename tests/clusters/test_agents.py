@@ -9,6 +9,13 @@ from skynb.errors import ProviderError
 from skynb_clusters.agents import AgentHub
 
 
+class Gone:
+    """A transport to a host that says no."""
+
+    def connect(self, target: str):
+        raise ProviderError(f"no answer at {target}", retryable="unknown")
+
+
 class Silent:
     """A transport to a host that lets one wait."""
 
@@ -21,7 +28,7 @@ class Silent:
 
 
 def test_hosts_that_do_not_answer_hold_up_nothing_else():
-    """While 40 connections are tried in vain, other work of the server goes on; then they are all silent."""
+    """While 40 connections are tried in vain, other work goes on, and who was just started is answered."""
 
     async def both() -> None:
         over = threading.Event()
@@ -31,6 +38,7 @@ def test_hosts_that_do_not_answer_hold_up_nothing_else():
             await asyncio.sleep(0)
             for _ in range(40):
                 await asyncio.wait_for(asyncio.to_thread(lambda: None), 20)
+            assert await asyncio.wait_for(hub.reach("new", "agent", Gone(), new=True), 20) is None
             assert not any(one.done() for one in tried)
         finally:
             over.set()

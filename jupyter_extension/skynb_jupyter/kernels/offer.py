@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from skynb.control.ledger import Transaction
-from skynb.errors import ConflictError, ProviderError
+from skynb.errors import ConflictError, ProviderError, UnreachableError
 from skynb.wire import KernelInfo, KernelRequest
 from skynb_clusters import kernels
 from skynb_clusters.contract import Channel
@@ -22,14 +22,6 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 5.0
 PAUSE_S = 0.03
-
-
-class UnreachableError(ProviderError):
-    """There is no way now to what is asked for; it may live."""
-
-    code = "unreachable"
-    http_status = 503
-    retryable = "yes"
 
 
 class Kernels:

@@ -26,7 +26,7 @@ with SkyCluster.from_name("shared") as cluster, Client(cluster) as client:
 """
 
 
-def test_a_launched_cluster_computes_and_leaves_nothing(house):
+def test_a_launched_cluster_computes_and_leaves_nothing(house, monkeypatch):
     """Two nodes, a worker on each; after close() no cluster is live and no process of a node is left."""
     with SkyCluster(nodes=2, threads=2, quiet=True) as cluster:
         with Client(cluster) as client:
@@ -36,6 +36,10 @@ def test_a_launched_cluster_computes_and_leaves_nothing(house):
         assert [info["nthreads"] for info in cluster.scheduler_info["workers"].values()] == [2, 2]
         assert cluster.name in cluster._repr_html_()
         assert cluster.dashboard_link.startswith("http://127.0.0.1:")
+        monkeypatch.setenv("JPY_SESSION_NAME", "in a notebook.ipynb")
+        assert cluster.dashboard_link == f"/skynb/dask/{cluster.name}/status"
+        monkeypatch.setenv("JUPYTERHUB_SERVICE_PREFIX", "/user/ann/")
+        assert cluster.dashboard_link == f"/user/ann/skynb/dask/{cluster.name}/status"
         logs = cluster.get_logs()
         assert "Scheduler" in logs
         assert house.processes(WORKER)

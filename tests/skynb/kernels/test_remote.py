@@ -69,7 +69,16 @@ def test_a_kernel_starts_where_jobs_do(here, tmp_path):
         assert kernel.text("import os, told; print(told.what, os.path.basename(os.getcwd()))") == (
             "from the workdir sky_workdir\n"
         )
+    (home,) = (path / "disk/home" for path in (here.home / "local").glob("local-*") if runs(path, "worked"))
+    (home / "own").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (home / "own").chmod(0o755)
+    with remote(kernels.add("worked", "own", python="./own")) as kernel:
+        assert kernel.text("print('a Python named from the home')") == "a Python named from the home\n"
     here.down("worked")
+
+
+def runs(machine: Path, cluster: str) -> bool:
+    return json.loads((machine / "machine.json").read_bytes())["tags"]["skynb-cluster"] == cluster
 
 
 def test_questions_are_answered_here(far):
