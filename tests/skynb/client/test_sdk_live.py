@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ import skynb
 from skynb.client import sdk
 from skynb.client import server as daemon
 from skynb.errors import ConflictError, NotFoundError
+from tests.support.site import until
 
 pytestmark = pytest.mark.xdist_group("server")
 HERE = {"infra": "local"}
@@ -148,6 +150,7 @@ def test_a_refresh_looks_and_reading_does_not(server):
     cards = [json.loads(card.read_text()) for card in (server.home / "local").glob("*/machine.json")]
     (pid,) = [card["init_pid"] for card in cards if card["tags"]["skynb-cluster"] == "looked"]
     os.kill(pid, signal.SIGKILL)
+    until(lambda: not Path(f"/proc/{pid}").exists())  # it dies a moment after the signal
     (hurt,) = skynb.status("looked", refresh=True)
     assert hurt.nodes[0].status != "UP"
     with pytest.raises(NotFoundError):
